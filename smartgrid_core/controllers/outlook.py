@@ -1,0 +1,80 @@
+"""What a controller may look at: the series ahead, as forecast or (for the optimum alone) as they will be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from smartgrid_core.simulator import Simulator
+from smartgrid_core.types import State, kernel
+
+
+class Outlook(NamedTuple):
+    """Series over the next H steps, host-side float64; entry 0 is the step about to be taken."""
+
+    demand_kw: np.ndarray  # [H, B, N]
+    generation_kw: np.ndarray  # [H, B, N]
+    import_eur_per_kwh: np.ndarray  # [H, B]
+    export_eur_per_kwh: np.ndarray  # [H, B]
+    on_grid: np.ndarray  # [H, B, N] bool, the utility stands behind the prosumer
+    energised: np.ndarray  # [H, B, N] bool, its links work
+
+
+def foresight(sim: Simulator, state: State, steps: int) -> Outlook:
+    """The truth, events included."""
+    rows: list[tuple[np.ndarray, ...]] = []
+    for h in range(steps):
+        later = state._replace(row=state.row + h, step=state.step + h)
+        now = sim.episodes.conditions(later)
+        later, _ = sim.episodes.read(sim.params, later, now)
+        on = torch.ones_like(kernel(later.demand_kw), dtype=torch.bool)
+        energised = on if now.energised is None else now.energised
+        on_grid = energised if now.islanded is None else energised & ~now.islanded
+        rows.append(
+            (
+                _host(later.demand_kw), _host(later.generation_kw), _host(later.import_eur_per_kwh),
+                _host(later.export_eur_per_kwh), _host(on_grid.T, bool), _host(energised.T, bool),
+            )
+        )  # fmt: skip
+    return Outlook(*(np.stack(series) for series in zip(*rows, strict=True)))
+
+
+def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
+    """What is known at the step about to be taken: its own values, then the forecast series of a kind.
+
+    Events that have started are taken to last through the horizon's first hour; others are not foreseen.
+    The same series feed the window means that learners observe.
+    """
+    first = foresight(sim, state, 1)
+    table, spd = sim.table, sim.config.steps_per_day
+    row = _host(state.row, np.int64)[None] + np.arange(steps)[:, None]  # [H, B]
+    row = _within_block(row, table.profiles.block, spd)
+    prices = _host(table.time_rows, np.float64)[row][..., :2] * _host(sim.params.price_level)[..., None]
+    series = []
+    for name, column, jitter, scale in (
+        ("demand", state.demand_column, state.demand_jitter, sim.params.demand_scale),
+        ("generation", state.generation_column, state.generation_jitter, sim.params.generation_scale),
+    ):
+        values = table.forecast(name, kind)[_host(column, np.int64)[None], row[..., None]]
+        series.append(values * (_host(kernel(jitter)) * _host(scale)).T[None])
+    on_grid, energised = (np.ones((steps, *first.on_grid.shape[1:]), dtype=bool) for _ in range(2))
+    hour = max(1, round(1 / sim.config.step_h))
+    on_grid[:hour], energised[:hour] = first.on_grid, first.energised
+    out = Outlook(series[0], series[1], prices[..., 0], prices[..., 1], on_grid, energised)
+    for target, known in zip(out[:4], first[:4], strict=True):
+        target[0] = known[0]
+    return out
+
+
+def _within_block(row: np.ndarray, block: np.ndarray, steps_per_day: int) -> np.ndarray:
+    """Rows past the end of the first row's block fall back to the same time of the block's last day."""
+    ends = np.append(np.flatnonzero(np.diff(block)), block.size - 1)
+    last = ends[np.searchsorted(ends, row[0])][None]  # [1, B] last row of the block each grid is in
+    over = np.maximum(row - last, 0)
+    return row - -(-over // steps_per_day) * steps_per_day
+
+
+def _host(x: torch.Tensor, dtype: type = np.float64) -> np.ndarray:
+    return x.detach().cpu().numpy().astype(dtype)

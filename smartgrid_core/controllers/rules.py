@@ -1,0 +1,107 @@
+"""Rules: what is decided without a model of the future, and the configuration of the reference cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import rng
+from smartgrid_core.config import GridConfig
+from smartgrid_core.controllers.outlook import known_prices
+from smartgrid_core.controllers.protocol import action_from_setpoints
+from smartgrid_core.simulator import Simulator
+from smartgrid_core.types import State, public
+
+
+def grid_only_config(config: GridConfig) -> GridConfig:
+    """The same community without batteries and links: its cost is the reference of the score.
+
+    Random numbers are counter-based, so equal seeds give equal demand, generation, prices and events.
+    """
+    prosumers = tuple(
+        p.model_copy(update={"battery": p.battery.model_copy(update={"capacity_kwh": (0.0, 0.0)})})
+        for p in config.prosumers
+    )
+    links = config.links.model_copy(update={"topology": "none"})
+    return config.model_copy(update={"prosumers": prosumers, "links": links})
+
+
+class _Rule:
+    """A controller that keeps nothing but its simulator."""
+
+    name: str
+    kind = "rule"
+    sim: Simulator
+
+    def start(self, sim: Simulator, state: State) -> None:
+        self.sim = sim
+
+
+class RandomController(_Rule):
+    """Uniform actions in [-1, 1], counter-based: those of a grid depend on its own key, episode and step only."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        n, a = self.sim.num_agents, self.sim.action_dim
+        key = rng.combine(rng.combine(rng.combine(state.key, self.seed), state.episode), state.step)
+        rows = torch.arange(a * n, dtype=torch.int32, device=key.device)
+        drawn = rng.uniform(key, rng.Stream.POLICY, rows).view(a, n, -1)
+        return public(2 * drawn - 1)
+
+
+class IdleController(_Rule):
+    """The battery rests, nobody exchanges, the trade closes the meter."""
+
+    name = "idle"
+
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        return action_from_setpoints(self.sim, state, torch.zeros_like(state.soc_kwh))
+
+
+class SelfConsumptionController(_Rule):
+    """The battery stores what the own roof leaves over and covers what the own demand lacks."""
+
+    name = "self-consumption"
+
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        return action_from_setpoints(self.sim, state, state.generation_kw - state.demand_kw)
+
+
+class TimeOfUseController(_Rule):
+    """Charge in the cheapest price band, keep the energy for the dearest, use it there.
+
+    Reads the prices of the next `lookahead_h`, which are known, and nothing else of the future. A price lies in
+    the cheapest band where it is in the lowest quarter of the span of prices ahead, in the dearest where it is
+    in the highest. Between the bands the battery takes the own surplus, and covers the own demand only where a
+    cheap band comes before the next dear one. Where the span would not pay for the conversion losses, the rule
+    is self-consumption.
+    """
+
+    name = "time-of-use"
+
+    def __init__(self, lookahead_h: float = 24.0, band: float = 0.25):
+        self.lookahead_h, self.band = lookahead_h, band
+
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        p = self.sim.params
+        prices = known_prices(self.sim, state, round(self.lookahead_h / self.sim.config.step_h))[..., 0]  # [H, B]
+        prices = torch.cat([state.import_eur_per_kwh[None], prices[1:]])
+        low, high = prices.amin(0), prices.amax(0)
+        span = high - low
+        cheap, dear = prices <= low + self.band * span, prices >= high - self.band * span
+        pays = (p.charge_efficiency * p.discharge_efficiency * high > low).T  # [B, N]
+        wait = first_true(dear) < first_true(cheap)
+        surplus = state.generation_kw - state.demand_kw
+        waiting = torch.where((wait & ~dear[0])[:, None], surplus.clamp_min(0), surplus)
+        setpoint = torch.where(cheap[0][:, None], p.charge_kw.T, waiting)
+        return action_from_setpoints(self.sim, state, torch.where(pays, setpoint, surplus))
+
+
+def first_true(mask: Tensor) -> Tensor:
+    """Index of the first True along dimension 0 of [H, B], H where there is none; int64 [B]."""
+    steps = torch.arange(mask.shape[0], device=mask.device)[:, None]
+    return torch.where(mask, steps, mask.shape[0]).amin(0)

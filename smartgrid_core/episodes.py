@@ -1,0 +1,122 @@
+"""How episodes begin and how time moves: draws by counter, the exogenous values of a step, observations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from smartgrid_core import observations, rng
+from smartgrid_core.config import GridConfig
+from smartgrid_core.events import Events
+from smartgrid_core.links import Links
+from smartgrid_core.profiles.table import ProfileTable
+from smartgrid_core.types import Conditions, Exogenous, Params, State, kernel, public
+
+
+class Episodes(nn.Module):
+    """Draws episodes, reads the profiles and observes; everything feature-major and free of host syncs."""
+
+    agents: Tensor
+    neighbour: Tensor
+    slot_used: Tensor
+
+    def __init__(self, config: GridConfig, table: ProfileTable, events: Events, links: Links, stagger: bool):
+        super().__init__()
+        self.config, self.table, self.events, self.stagger = config, table, events, stagger
+        self.register_buffer("agents", torch.arange(config.num_agents, dtype=torch.int32))
+        self.register_buffer("neighbour", torch.from_numpy(links.neighbour.reshape(-1)).int())
+        self.register_buffer("slot_used", torch.from_numpy(links.used)[..., None])
+
+    def begin(self, params: Params, key: Tensor, episode: Tensor, counters: tuple[Tensor, Tensor], first: bool) -> State:
+        """State at the start of an episode, exogenous values still to be read.
+
+        Args:
+            key: [B] int32; episode: [B] int32; counters: (clamped, nonfinite) carried over, [B] int32.
+            first: whether this is the run's first episode, which may start midway (`stagger`).
+        """
+        n, b = self.config.num_agents, key.shape[0]
+        drawn = rng.combine(key, episode)
+        one = self.agents[:1]
+        start = rng.integers(rng.uniform(drawn, rng.Stream.START, one)[0], self.table.starts.shape[0])
+        row = self.table.starts.index_select(0, start)
+        step = torch.zeros_like(row)
+        event_start, event_end, event_branch = self.events.draw(drawn, row % self.config.steps_per_day)
+        if first and self.stagger:
+            per_hour = 60 // self.config.step_minutes  # whole hours, so that actions held for an hour stay aligned
+            hours = max(self.config.episode_steps // per_hour, 1)
+            step = rng.integers(rng.uniform(drawn, rng.Stream.STAGGER, one)[0], hours).int() * per_hour
+        soc = rng.between(
+            rng.uniform(drawn, rng.Stream.INITIAL_SOC, self.agents), params.initial_soc_low, params.initial_soc_high
+        )
+        nothing = soc.new_zeros(b)
+        generation_row = self._pick(drawn, rng.Stream.GENERATION_COLUMN, self.table.generation_pool, one)
+        return State(
+            soc_kwh=public((soc * params.capacity_kwh).expand(n, b)),
+            demand_kw=public(soc.new_zeros(n, b)), generation_kw=public(soc.new_zeros(n, b)),
+            import_eur_per_kwh=nothing, export_eur_per_kwh=nothing, co2_g_per_kwh=nothing,
+            stability=torch.ones_like(nothing), voltage_pu=public(torch.ones_like(soc)),
+            step=step, episode=episode, row=row + step,
+            demand_column=public(self._pick(drawn, rng.Stream.DEMAND_COLUMN, self.table.demand_pool, self.agents)),
+            generation_column=public(generation_row),
+            demand_jitter=public(self._jitter(drawn, rng.Stream.DEMAND_JITTER, self.config.profiles.demand_jitter)),
+            generation_jitter=public(self._jitter(drawn, rng.Stream.GENERATION_JITTER, self.config.profiles.generation_jitter)),
+            event_start=public(event_start), event_end=public(event_end), event_branch=public(event_branch),
+            key=key, clamped=counters[0], nonfinite=counters[1],
+        )  # fmt: skip
+
+    def _pick(self, key: Tensor, stream: rng.Stream, pool: Tensor, rows: Tensor) -> Tensor:
+        """Columns [N, B] from a pool [P, N]: each agent its own row, or (rows = one) one row for the community."""
+        choice = rng.integers(rng.uniform(key, stream, rows), pool.shape[0])
+        flat = choice * pool.shape[1] + self.agents[:, None]
+        return pool.reshape(-1).index_select(0, flat.reshape(-1)).view(flat.shape)
+
+    def _jitter(self, key: Tensor, stream: rng.Stream, half_width: float) -> Tensor:
+        if half_width == 0.0:
+            return torch.ones(self.config.num_agents, key.shape[0], device=key.device)
+        return 1 + half_width * (2 * rng.uniform(key, stream, self.agents) - 1)
+
+    def conditions(self, state: State) -> Conditions:
+        """Events active in the step about to be taken."""
+        return self.events.conditions(
+            state.step, kernel(state.event_start), kernel(state.event_end), kernel(state.event_branch)
+        )
+
+    def read(self, params: Params, state: State, now: Conditions) -> tuple[State, Exogenous]:
+        """Exogenous values of the step about to be taken, and the state that holds them."""
+        demand_row, generation_row, time = self.table.lookup(
+            state.row, kernel(state.demand_column), kernel(state.generation_column)
+        )
+        demand_row = demand_row * (params.demand_scale * kernel(state.demand_jitter))
+        generation_row = generation_row * (params.generation_scale * kernel(state.generation_jitter))
+        w = self.table.windows
+        prices = time[: 2 * (1 + w)] * params.price_level
+        demand, generation, buy = demand_row[0], generation_row[0], prices[0]
+        if now.demand_factor is not None:
+            demand = demand * now.demand_factor
+        if now.generation_factor is not None:
+            generation = generation * now.generation_factor
+        if now.import_adder is not None:
+            buy = buy + now.import_adder
+        exogenous = Exogenous(
+            demand, generation, generation_row[1:] - demand_row[1:], buy, prices[1],
+            prices[2 : 2 + w], prices[2 + w :], time[-5:-1], time[-1],
+        )  # fmt: skip
+        held = state._replace(
+            demand_kw=public(demand), generation_kw=public(generation), import_eur_per_kwh=buy,
+            export_eur_per_kwh=prices[1], co2_g_per_kwh=time[-1],
+        )  # fmt: skip
+        return held, exogenous
+
+    def observe(self, params: Params, state: State, exogenous: Exogenous, now: Conditions) -> Tensor:
+        """Observations of the step about to be taken, [B, N, O]."""
+        soc = kernel(state.soc_kwh)
+        ones = torch.ones_like(soc)
+        connected = ones[0] if now.islanded is None else (~now.islanded).to(soc.dtype)
+        energised = ones if now.energised is None else now.energised.to(soc.dtype)
+        return public(
+            observations.assemble(
+                soc / params.capacity_kwh.clamp_min(1e-6), exogenous, state.stability, connected, energised,
+                kernel(state.voltage_pu), self.neighbour, self.slot_used, params.trade_kw, self.table.price_scale,
+                self.config.network.voltage_band_pu,
+            )
+        )  # fmt: skip

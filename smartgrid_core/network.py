@@ -1,0 +1,127 @@
+"""From prosumers' injections to voltages, loading and losses (feature-major)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from smartgrid_core.config import NetworkConfig
+from smartgrid_core.power_flow import Feeder, PowerFlow
+from smartgrid_core.registry import ConfigError
+from smartgrid_core.types import NetworkResult
+
+
+class NetworkState(NamedTuple):
+    """Power flow of a step with what the rest of the step needs of it."""
+
+    result: NetworkResult  # fields feature-major: [n, B], [M, B], [B]
+    agent_voltage_pu: Tensor  # [N, B]
+    bus_energised: Tensor | None  # [n, B] bool, None where nothing can be cut off
+
+
+def load_feeder(config: NetworkConfig) -> Feeder:
+    """The feeder a configuration names."""
+    if config.feeder == "radial":
+        return Feeder.radial(buses=config.buses)
+    if config.feeder.startswith("simbench:"):
+        return Feeder.simbench(config.feeder.removeprefix("simbench:"))
+    if not Path(config.feeder).is_file():
+        raise ConfigError(
+            f"network.feeder = {config.feeder!r}: expected radial, simbench:CODE, or the path of an existing CSV of branches"
+        )
+    return Feeder.from_csv(config.feeder)
+
+
+def place_agents(feeder: Feeder, wanted: Sequence[str | int | None]) -> np.ndarray:
+    """Bus index of every agent; those without a wish are spread evenly over the load buses.
+
+    Raises:
+        ConfigError: a bus that the feeder does not have, or the slack bus.
+    """
+    names = list(feeder.bus_names)
+    first_load = 1 if len(names) == 2 else 2  # bus 0 is the slack, bus 1 the low-voltage busbar
+    free = [i for i in range(len(names)) if i != feeder.slack][first_load - 1 :]
+    spread = np.linspace(0, len(free) - 1, num=len(wanted)).round().astype(int)
+    buses = []
+    for k, bus in enumerate(wanted):
+        if bus is None:
+            index = free[spread[k]]
+        elif str(bus) in names:
+            index = names.index(str(bus))
+        elif isinstance(bus, int) and 0 <= bus < len(names):
+            index = bus
+        else:
+            raise ConfigError(f"prosumer {k}: bus = {bus!r} is not on the feeder; its buses are {', '.join(names[:12])}, …")
+        if index == feeder.slack:
+            raise ConfigError(f"prosumer {k}: bus = {bus!r} is the slack bus; choose a bus behind the transformer")
+        buses.append(index)
+    return np.array(buses, dtype=np.int64)
+
+
+def electrical_distance(feeder: Feeder, buses: np.ndarray) -> np.ndarray:
+    """Series resistance on the way between each two buses, [N, N] p.u.: R_ii + R_jj − 2 R_ij."""
+    paths = np.asarray(feeder.path)[:, buses]
+    shared = paths.T @ (np.asarray(feeder.r_pu)[:, None] * paths)
+    own = np.diag(shared)
+    return own[:, None] + own[None, :] - 2 * shared
+
+
+class Network(nn.Module):
+    """The feeder with the prosumers on it."""
+
+    def __init__(self, config: NetworkConfig, feeder: Feeder, agent_bus: np.ndarray):
+        super().__init__()
+        self.config, self.feeder = config, feeder
+        injection_buses, position = np.unique(agent_bus, return_inverse=True)
+        self.one_agent_a_bus = len(injection_buses) == len(agent_bus)
+        self.power_flow = PowerFlow(feeder, injection_buses=injection_buses.tolist(), iterations=config.iterations)
+        self.reactive_ratio = math.tan(math.acos(config.power_factor))
+        self.num_injections = len(injection_buses)
+        self.register_buffer("position", torch.from_numpy(position.reshape(-1)).int())
+        self.register_buffer("order", torch.from_numpy(np.argsort(position.reshape(-1))).int())
+        self.register_buffer("agent_bus", torch.from_numpy(agent_bus).int())
+
+    def forward(
+        self, injection_kw: Tensor, served_kw: Tensor, impedance_scale: Tensor | None,
+        branch_open: Tensor | None, islanded: Tensor | None,
+    ) -> NetworkState:  # fmt: skip
+        """Solve one step.
+
+        Args:
+            injection_kw: [N, B], positive from the prosumer into the network.
+            served_kw: [N, B] demand that is met; it draws reactive power at the power factor.
+            impedance_scale: [1] or [B] or None; branch_open: [M, B] bool or None; islanded: [B] bool or None.
+        """
+        if not self.config.power_flow:
+            return self._copper_plate(injection_kw)
+        p = self._to_buses(-injection_kw)
+        q = self._to_buses(served_kw * self.reactive_ratio)
+        if impedance_scale is not None:
+            impedance_scale = impedance_scale.expand(injection_kw.shape[1])
+        flow = self.power_flow.solve(p, q, impedance_scale=impedance_scale, branch_open=branch_open, islanded=islanded)
+        loss = torch.minimum(flow.loss_kw, injection_kw.abs().sum(0)).where(~flow.converged, flow.loss_kw)
+        result = NetworkResult(flow.voltage_pu, flow.loading, loss, flow.slack_kw, flow.converged)
+        agent_voltage = flow.voltage_pu.index_select(0, self.agent_bus)
+        all_live = branch_open is None and islanded is None
+        return NetworkState(result, agent_voltage, None if all_live else flow.energised)
+
+    def _to_buses(self, x: Tensor) -> Tensor:
+        """Sum agents' powers [N, B] onto the injection buses [k, B]."""
+        if self.one_agent_a_bus:
+            return x.index_select(0, self.order)
+        return x.new_zeros(self.num_injections, x.shape[1]).index_add(0, self.position, x)
+
+    def _copper_plate(self, injection_kw: Tensor) -> NetworkState:
+        """No network: nominal voltage, no losses."""
+        n, b = injection_kw.shape
+        ones, zero = injection_kw.new_ones(1, b), injection_kw.new_zeros(b)
+        voltage = ones.expand(len(self.feeder.bus_names), b)
+        loading = zero.expand(len(self.feeder.branch_names), b)
+        result = NetworkResult(voltage, loading, zero, -injection_kw.sum(0), ones[0] > 0)
+        return NetworkState(result, ones.expand(n, b), None)

@@ -1,0 +1,101 @@
+"""Configuration turned into tensors; ranges drawn once per grid by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import rng
+from smartgrid_core.config import GridConfig, ProsumerConfig
+from smartgrid_core.links import Links
+from smartgrid_core.profiles.types import Profiles
+from smartgrid_core.types import Params
+
+
+def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tensor) -> Params:
+    """Parameters of every grid; a field is [N, 1] unless some prosumer gives a range, then [N, B].
+
+    Args:
+        key: [B] int32 grid keys; their device is the parameters' device.
+    """
+    agents, device = config.agents, key.device
+    drawer = _Drawer(key, len(agents))
+
+    def each(pick: Callable[[ProsumerConfig], tuple[float, float]]) -> Tensor:
+        return drawer.draw([pick(a) for a in agents])
+
+    capacity = each(lambda a: a.battery.capacity_kwh)
+    soc_min, soc_max = (_column([getattr(a.battery, f) for a in agents], device) for f in ("soc_min", "soc_max"))
+    demand_scale = torch.from_numpy(profiles.demand_scale).to(device, torch.float32)[:, None]
+    generation_scale = torch.from_numpy(profiles.generation_scale).to(device, torch.float32)[:, None]
+    weights = config.stability
+    stability = torch.tensor([weights.voltage, weights.loading, weights.balance, weights.reserve], device=device)
+    rewards = config.rewards
+    exists = (capacity > 0).float()
+    charge, discharge = exists * each(lambda a: a.battery.charge_kw), exists * each(lambda a: a.battery.discharge_kw)
+    return Params(
+        capacity_kwh=capacity,
+        charge_kw=charge,
+        discharge_kw=discharge,
+        shift_kw=torch.maximum(charge, discharge),
+        charge_efficiency=each(lambda a: a.battery.charge_efficiency),
+        discharge_efficiency=each(lambda a: a.battery.discharge_efficiency),
+        soc_min_kwh=capacity * soc_min,
+        soc_max_kwh=capacity * soc_max,
+        initial_soc_low=_column([a.battery.initial_soc[0] for a in agents], device),
+        initial_soc_high=_column([a.battery.initial_soc[1] for a in agents], device),
+        has_battery=exists,
+        trade_kw=each(lambda a: a.trade_kw),
+        link_kw=torch.from_numpy(links.rating_kw).to(device, torch.float32)[..., None],
+        demand_scale=demand_scale * each(_demand_factor),
+        generation_scale=generation_scale * each(_solar_factor),
+        price_level=drawer.draw([config.tariff.level])[0],
+        impedance_scale=drawer.draw([config.network.impedance_scale])[0],
+        reward_weights=torch.tensor(
+            [rewards.stability, rewards.efficiency, rewards.cost, rewards.cooperation], device=device
+        ),
+        stability_weights=stability / stability.sum(),
+    )
+
+
+def middle(value: tuple[float, float]) -> float:
+    """Centre of a range; profiles are built for it and the drawn value scales them."""
+    return 0.5 * (value[0] + value[1])
+
+
+def _relative(value: tuple[float, float] | None) -> tuple[float, float]:
+    """A range as factors on its own middle."""
+    if value is None or middle(value) == 0:
+        return (1.0, 1.0)
+    return (value[0] / middle(value), value[1] / middle(value))
+
+
+def _demand_factor(agent: ProsumerConfig) -> tuple[float, float]:
+    low, high = _relative(agent.annual_demand_kwh)
+    return (low * agent.demand_scale[0], high * agent.demand_scale[1])
+
+
+def _solar_factor(agent: ProsumerConfig) -> tuple[float, float]:
+    return _relative(agent.solar.capacity_kwp if agent.solar else None)
+
+
+def _column(values: list[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+
+class _Drawer:
+    """Draws one quantity after another; the quantity's position is its counter."""
+
+    def __init__(self, key: Tensor, num_agents: int):
+        self.key, self.rows, self.position = key, torch.arange(num_agents, dtype=torch.int32, device=key.device), 0
+
+    def draw(self, ranges: list[tuple[float, float]]) -> Tensor:
+        """[len(ranges), 1] where all are single numbers, else [len(ranges), B]."""
+        self.position += 1
+        low, high = (_column([r[i] for r in ranges], self.key.device) for i in (0, 1))
+        if all(a == b for a, b in ranges):
+            return low
+        key = rng.combine(self.key, self.position)
+        return rng.between(rng.uniform(key, rng.Stream.PARAMETERS, self.rows[: len(ranges)]), low, high)

@@ -1,0 +1,234 @@
+"""A user's own measurements: `timestamp, agent, demand_kw, generation_kw`, and prices in a second file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from smartgrid_core.profiles.csv_table import (
+    CsvTable,
+    check_uniform,
+    open_time_zone,
+    read_csv_table,
+    stamp_text,
+    standard_minutes,
+)
+from smartgrid_core.profiles.splits import assign_splits
+from smartgrid_core.profiles.types import SPLITS, ProfileError, Profiles
+
+LOAD_COLUMNS = ("timestamp", "agent", "demand_kw", "generation_kw")
+PRICE_COLUMNS = ("timestamp", "import_eur_per_kwh", "export_eur_per_kwh")
+# Beyond these a column is in another unit: a low-voltage connection carries at most some hundred kW, and the
+# smallest household uses more than 10 W at some moment of a day.
+HIGHEST_KW = 10_000.0
+LOWEST_PEAK_KW = 0.01
+HIGHEST_EUR_PER_KWH = (
+    10.0  # above the European day-ahead cap of 4 EUR/kWh (ACER 2023) with room for grid fees
+)
+
+
+def csv_profiles(
+    path: str | Path,
+    *,
+    price_path: str | Path | None = None,
+    time_zone: str = "UTC",
+    step_minutes: int = 15,
+    agents: Sequence[str] | None = None,
+    split: str = "weeks",
+) -> Profiles:
+    """Profiles from csv files; every fault in them is a `ProfileError` naming file, row, column, value and
+    remedy.
+
+    Stamps are ISO 8601 and mark the beginning of a step. Without offset they are on the clock of `time_zone`;
+    the result is on its standard time all year, so a summer day's stamps move back by an hour. Data begin at
+    the first and end at the last midnight of standard time; what lies outside is left out.
+
+    Args:
+        path: file with the columns timestamp, agent, demand_kw, generation_kw; every agent in every step,
+            each agent's rows in order; generation_kw is 0 where there is none. Further columns are passed
+            over.
+        price_path: file with timestamp, import_eur_per_kwh, export_eur_per_kwh, covering the load; its step
+            may be a multiple of step_minutes (hourly prices).
+        time_zone: IANA name, e.g. Europe/Berlin.
+        step_minutes: of the load file.
+        agents: names in the order wanted; None for the order in the file.
+        split: "weeks" for train, validation and test weeks (at least four weeks of data), "all" to use every
+            day for everything.
+
+    Returns:
+        One demand and one generation column per agent, in kW, with scales of 1.
+    """
+    table = read_csv_table(path, LOAD_COLUMNS)
+    if step_minutes <= 0 or 1440 % step_minutes:
+        raise ProfileError(f"step_minutes = {step_minutes}: expected a positive divisor of 1440")
+    zone = open_time_zone(time_zone)
+    owners = [text.strip() for text in table.columns["agent"]]
+    names = _agent_names(table, owners, agents)
+    minutes = standard_minutes(table, zone, owners)
+    lines = _lines_by_agent(table, owners, names, minutes, step_minutes)
+    start, end = _whole_days(table, minutes[lines[0]], step_minutes)
+    kept = slice((start - minutes[lines[0, 0]]) // step_minutes, (end - minutes[lines[0, 0]]) // step_minutes)
+    demand, generation = (_power(table, column, lines)[:, kept] for column in LOAD_COLUMNS[2:])
+
+    num_steps = demand.shape[1]
+    block, split_of_step = assign_splits(num_steps, step_minutes, split=split, source=str(path))
+    import_price, export_price = None, None
+    if price_path is not None:
+        prices = read_csv_table(price_path, PRICE_COLUMNS)
+        stamps = standard_minutes(prices, zone, [""] * len(prices.rows))
+        import_price, export_price = _prices(prices, stamps, start, end, step_minutes)
+    pool = np.arange(len(names), dtype=np.int64)[None, :]
+    names_of_splits = SPLITS if split == "weeks" else ("all",)
+    return Profiles(
+        demand=demand,
+        generation=generation,
+        demand_scale=np.ones(len(names), np.float32),
+        generation_scale=np.ones(len(names), np.float32),
+        demand_pool=dict.fromkeys(names_of_splits, pool),
+        generation_pool=dict.fromkeys(names_of_splits, pool),
+        start=np.datetime64(int(start), "m"),
+        step_minutes=step_minutes,
+        block=block,
+        split_of_step=split_of_step,
+        import_price=import_price,
+        export_price=export_price,
+        agent_names=tuple(names),
+    )
+
+
+def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:
+    found = list(dict.fromkeys(owners))
+    if "" in found:
+        table.fail(owners.index(""), "agent", "is empty; expected the name of the agent")
+    if agents is None:
+        return found
+    names = list(agents)
+    if not names or len(set(names)) != len(names):
+        raise ProfileError(f"agents = {names}: expected at least one name, none twice")
+    missing = [name for name in names if name not in found]
+    if missing:
+        near = difflib.get_close_matches(missing[0], found, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ProfileError(
+            f"{table.path}, column agent: no row for agent {missing[0]!r}; the file has "
+            f"{', '.join(found)}{hint}"
+        )
+    unknown = [name for name in found if name not in names]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; add it to the agents or remove its rows"
+        table.fail(
+            owners.index(unknown[0]), "agent", f"unknown agent; expected one of {', '.join(names)}{hint}"
+        )
+    return names
+
+
+def _lines_by_agent(
+    table: CsvTable, owners: list[str], names: list[str], minutes: np.ndarray, step_minutes: int
+) -> np.ndarray:
+    """Lines of the table by agent and step, [N, T]; raises where agents' rows are not uniform or do not
+    match."""
+    number = {name: index for index, name in enumerate(names)}
+    owner = np.array([number[name] for name in owners])
+    lines = [np.flatnonzero(owner == index) for index in range(len(names))]
+    for name, own in zip(names, lines, strict=True):
+        check_uniform(table, own, minutes, step_minutes, f"agent {name!r}")
+    spans = [(int(minutes[own[0]]), int(minutes[own[-1]])) for own in lines]
+    first, last = max(begin for begin, _ in spans), min(end for _, end in spans)
+    for name, own, (begin, end) in zip(names, lines, spans, strict=True):
+        if (begin, end) != (first, last):
+            line = int(own[0] if begin != first else own[-1])
+            table.fail(
+                line,
+                "timestamp",
+                f"agent {name!r} has data from {stamp_text(begin)} to {stamp_text(end)} standard "
+                "time, but another only "
+                f"from {stamp_text(first)} to {stamp_text(last)}; give all agents the same steps",
+            )
+    return np.stack(lines)
+
+
+def _whole_days(table: CsvTable, minutes: np.ndarray, step_minutes: int) -> tuple[int, int]:
+    """First midnight and last midnight within the data, in minutes of standard time."""
+    start = -(-int(minutes[0]) // 1440) * 1440
+    end = (int(minutes[-1]) + step_minutes) // 1440 * 1440
+    if end <= start:
+        raise ProfileError(
+            f"{table.path}, rows {table.rows[0]} to {table.rows[-1]}, column timestamp: "
+            f"{stamp_text(int(minutes[0]))} to {stamp_text(int(minutes[-1]))} standard time holds no whole day "
+            "from midnight to midnight; give more data"
+        )
+    return start, end
+
+
+def _power(table: CsvTable, column: str, lines: np.ndarray) -> np.ndarray:
+    """A power column by agent and step, [N, T] float32 kW."""
+    values = table.numbers(column, "kW")
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        other = "generation_kw" if column == "demand_kw" else "demand_kw"
+        table.fail(
+            int(negative[0]),
+            column,
+            "is negative; expected kW >= 0. Take a net value apart: what is used in "
+            f"{column}, what is produced in {other}",
+        )
+    large = np.flatnonzero(values > HIGHEST_KW)
+    if large.size:
+        table.fail(
+            int(large[0]), column, f"above {HIGHEST_KW:,.0f} kW: is the column in W? Divide it by 1000"
+        )
+    by_agent = values[lines]
+    for row, own in zip(lines, by_agent, strict=True):
+        if 0 < own.max() < LOWEST_PEAK_KW:
+            agent = table.columns["agent"][row[0]].strip()
+            table.fail(
+                int(row[own.argmax()]),
+                column,
+                f"is the highest value of agent {agent!r}, below {LOWEST_PEAK_KW} kW: is "
+                "the column in MW? Multiply it by 1000",
+            )
+    return by_agent.astype(np.float32)
+
+
+def _prices(
+    table: CsvTable, minutes: np.ndarray, start: int, end: int, step_minutes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Import and export price of the steps from `start` to `end`, [T] float64 each."""
+    price_step = int(minutes[1] - minutes[0]) if minutes.size > 1 else step_minutes
+    if price_step <= 0 or price_step % step_minutes or 1440 % price_step:
+        price_step = step_minutes
+    check_uniform(table, np.arange(minutes.size), minutes, price_step, "the price file")
+    covered = int(minutes[-1]) + price_step
+    if minutes[0] > start or covered < end:
+        line = 0 if minutes[0] > start else minutes.size - 1
+        table.fail(
+            int(line),
+            "timestamp",
+            f"prices cover {stamp_text(int(minutes[0]))} to {stamp_text(covered)} standard time, the load "
+            f"needs {stamp_text(start)} to {stamp_text(end)}; extend the price file",
+        )
+    values = [table.numbers(column, "EUR/kWh") for column in PRICE_COLUMNS[1:]]
+    for column, prices in zip(PRICE_COLUMNS[1:], values, strict=True):
+        large = np.flatnonzero(np.abs(prices) > HIGHEST_EUR_PER_KWH)
+        if large.size:
+            table.fail(
+                int(large[0]),
+                column,
+                f"beyond ±{HIGHEST_EUR_PER_KWH:g} EUR/kWh: is the column in EUR/MWh (divide by "
+                "1000) or ct/kWh (divide by 100)?",
+            )
+    above = np.flatnonzero(values[1] > values[0])
+    if above.size:
+        line = int(above[0])
+        table.fail(
+            line,
+            "export_eur_per_kwh",
+            f"above the import price of {values[0][line]:g} EUR/kWh in the same row: buying to "
+            "sell would earn money without end; lower it to the import price at most",
+        )
+    at = (np.arange(start, end, step_minutes) - int(minutes[0])) // price_step
+    return values[0][at], values[1][at]

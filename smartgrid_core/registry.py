@@ -1,0 +1,155 @@
+"""Scenario files: finding them, inheriting, overriding, and saying clearly what is wrong with one."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from smartgrid_core.config import GridConfig
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names field, value, expectation and remedy."""
+
+
+def _folder() -> Path:
+    return Path(str(files("smartgrid_core"))) / "scenarios"
+
+
+def list_scenarios() -> list[str]:
+    """Names of the scenarios that ship with the package."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def scenario_path(source: str | Path) -> Path:
+    """Path of a scenario given by name or path.
+
+    Raises:
+        ConfigError: neither a shipped scenario nor a file; offers the nearest name.
+    """
+    text = str(source)
+    if text in list_scenarios():
+        return _folder() / f"{text}.toml"
+    path = Path(text).expanduser()
+    if path.suffix == ".toml" or path.exists():
+        if not path.is_file():
+            raise ConfigError(f"scenario file {text!r} does not exist: give a .toml file or one of {_listed()}")
+        return path
+    near = difflib.get_close_matches(text, list_scenarios(), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"unknown scenario {text!r}: {hint}known are {_listed()}, or give the path of a .toml file")
+
+
+def _listed() -> str:
+    return ", ".join(list_scenarios())
+
+
+def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) -> GridConfig:
+    """Read a scenario with its bases, apply overrides, validate."""
+    path = scenario_path(source)
+    data = _read(path, seen=())
+    data.setdefault("name", path.stem)
+    for key, value in (overrides or {}).items():
+        _override(data, key.split("."), value, key)
+    return validate_config(data, where=str(source))
+
+
+def validate_config(data: Mapping[str, Any], where: str = "configuration") -> GridConfig:
+    """Turn a plain mapping into a GridConfig, or raise ConfigError with one line per fault."""
+    try:
+        return GridConfig.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(f"{where}:\n" + "\n".join(_explain(e) for e in error.errors())) from None
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """One TOML file merged over the file its `base` names."""
+    path = path.resolve()
+    if path in seen:
+        raise ConfigError(f"{path.name}: base goes in a circle ({' → '.join(p.name for p in (*seen, path))})")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}") from None
+    for field in ("path", "price_path"):  # data files are named relative to the scenario file
+        value = data.get("profiles", {}).get(field)
+        if isinstance(value, str):
+            data["profiles"][field] = str((path.parent / value).resolve())
+    base = data.pop("base", None)
+    if base is None:
+        return data
+    inherited = _read(_base_path(base, path), (*seen, path))
+    inherited.pop("name", None)
+    inherited.pop("description", None)
+    for key, value in data.pop("override", {}).items():
+        _override(inherited, key.split("."), value, f"override.{key}")
+    return _merge(inherited, data)
+
+
+def _base_path(base: str, child: Path) -> Path:
+    beside = child.parent / base
+    return beside if beside.is_file() else scenario_path(base)
+
+
+def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    out = copy.deepcopy(base)
+    for key, value in top.items():
+        both_tables = isinstance(value, Mapping) and isinstance(out.get(key), dict)
+        out[key] = _merge(out[key], value) if both_tables else value
+    return out
+
+
+def _override(node: Any, keys: list[str], value: Any, full: str) -> None:
+    """Set one dotted key in place; `*` stands for every element of a list."""
+    head, rest = keys[0], keys[1:]
+    if isinstance(node, list):
+        if head != "*" and not (head.isdigit() and int(head) < len(node)):
+            raise ConfigError(f"override {full!r}: {head!r} is not an index below {len(node)} nor *")
+        for index in range(len(node)) if head == "*" else [int(head)]:
+            if rest:
+                _override(node[index], rest, value, full)
+            else:
+                node[index] = value
+        return
+    if not isinstance(node, dict):
+        raise ConfigError(f"override {full!r}: {head!r} lies inside a plain value")
+    if rest:
+        _override(node.setdefault(head, {}), rest, value, full)
+    else:
+        node[head] = value
+
+
+def _explain(error: Any) -> str:
+    """One fault as `  field = value: what was expected`."""
+    field = ".".join(str(part) for part in error["loc"]) or "configuration"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        known = _known_fields(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"  {field}: unknown field; {hint}"
+    if error["type"] == "missing":
+        return f"  {field}: required but missing"
+    value = error.get("input")
+    shown = f" = {value!r}" if isinstance(value, int | float | str | list | tuple) and len(repr(value)) < 80 else ""
+    return f"  {field}{shown}: {message}"
+
+
+def _known_fields(loc: tuple[Any, ...]) -> list[str]:
+    """Field names of the model that a location inside GridConfig points at."""
+    schema = GridConfig.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in loc:
+        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        for option in (node, *node.get("anyOf", [])):
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rsplit("/", 1)[-1]]
+                break
+    return sorted(node.get("properties", {}))

@@ -1,0 +1,305 @@
+"""The batched simulator: explicit state in, explicit state and result out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smartgrid_core import observations, rng
+from smartgrid_core.config import GridConfig
+from smartgrid_core.episodes import Episodes
+from smartgrid_core.events import Events
+from smartgrid_core.links import build_links
+from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
+from smartgrid_core.params import build_params
+from smartgrid_core.profiles.load import load_profiles
+from smartgrid_core.profiles.table import ProfileTable
+from smartgrid_core.registry import ConfigError
+from smartgrid_core.step import Community, Physics
+from smartgrid_core.types import (
+    Ledger,
+    NetworkResult,
+    Params,
+    RewardParts,
+    StabilityParts,
+    State,
+    StepResult,
+    kernel,
+    public,
+)
+
+
+class Simulator:
+    """Thousands of communities of one scenario, stepped together.
+
+    Args:
+        config: a GridConfig, or the name or path of a scenario.
+        num_grids: B, communities simulated in parallel.
+        device: torch device.
+        seed: seed of the run; grid k's trajectory depends on (seed, first_grid + k) alone.
+        auto_reset: begin a new episode in the step that ends one; `out.final_obs` keeps the last observation.
+        split: weeks of the data the episodes come from: train, validation, test or all.
+        first_grid: global id of the first grid, so that ranks and chunks hold different grids of one run.
+        stagger: first episodes start midway at drawn steps, so that grids do not end together.
+        compile: run the step through torch.compile (eager with one line of notice where that is impossible).
+
+    Raises:
+        ConfigError: an argument or the scenario cannot be used, or the batch does not fit into memory.
+    """
+
+    def __init__(
+        self,
+        config: GridConfig | str | Path,
+        num_grids: int = 1,
+        device: str | torch.device = "cpu",
+        seed: int = 0,
+        *,
+        auto_reset: bool = False,
+        split: str = "train",
+        first_grid: int = 0,
+        stagger: bool = False,
+        compile: bool = False,
+    ):
+        self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
+        self.num_grids, self.device, self.split = num_grids, torch.device(device), split
+        self.auto_reset, self.first_grid = auto_reset, first_grid
+        if not isinstance(num_grids, int) or num_grids < 1:
+            raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
+        loaded = load_profiles(self.config)
+        self.feeder = load_feeder(self.config.network)
+        agents = self.config.agents
+        wanted = [a.bus if a.bus is not None else bus for a, bus in zip(agents, loaded.buses, strict=True)]
+        self.agent_bus = place_agents(self.feeder, wanted)
+        self.links = build_links(self.config.links, len(agents), electrical_distance(self.feeder, self.agent_bus))
+        table = ProfileTable(self.config, loaded.profiles, split)
+        paths = torch.from_numpy(np.asarray(self.feeder.path)[:, self.agent_bus])
+        events = Events(self.config.events, len(self.feeder.branch_names), paths, self.config.steps_per_day)
+        network = Network(self.config.network, self.feeder, self.agent_bus)
+        self.observation_entries = observations.entries(self.config, self.links.used.shape[0])
+        _require_memory(num_grids, self.bytes_per_grid, self.device)
+        self.community = Community(self.config, self.links, network, events).to(self.device)
+        self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
+        self.seed_grids(seed)
+        self._advance = _compiled(self._advance_eager) if compile else self._advance_eager
+
+    # What it is -----------------------------------------------------------------------------------------
+
+    @property
+    def num_agents(self) -> int:
+        """N, prosumers per community."""
+        return self.config.num_agents
+
+    @property
+    def num_slots(self) -> int:
+        """K, link slots per prosumer."""
+        return self.links.used.shape[0]
+
+    @property
+    def action_dim(self) -> int:
+        """A = K + 1: transfers per slot, then the trade with the grid."""
+        return self.num_slots + 1
+
+    @property
+    def observation_dim(self) -> int:
+        """O, entries of an observation."""
+        return len(self.observation_entries)
+
+    @property
+    def observation_names(self) -> list[str]:
+        """Name of every observation entry; `observation_entries` has units and ranges."""
+        return [entry.name for entry in self.observation_entries]
+
+    @property
+    def action_names(self) -> list[str]:
+        """Name of every action entry."""
+        return [f"transfer_{k}" for k in range(self.num_slots)] + ["trade"]
+
+    @property
+    def agent_names(self) -> list[str]:
+        """What people call the prosumers; ids are agent_0, agent_1, …"""
+        return [agent.name for agent in self.config.agents]
+
+    @property
+    def table(self) -> ProfileTable:
+        """The resident profiles."""
+        return self.episodes.table
+
+    @property
+    def bytes_per_grid(self) -> int:
+        """Memory one grid takes while stepping: state, result and the largest temporaries, float32."""
+        n, k, o = self.config.num_agents, self.links.used.shape[0], len(self.observation_entries)
+        buses, branches = len(self.feeder.bus_names), len(self.feeder.branch_names)
+        per_agent = 2 * 12 + 30 + 3 * o + 8 * k + 2 * (1 + len(self.config.forecast.window_edges_h)) * 3
+        return 4 * (n * per_agent + 6 * buses + 6 * branches + 60)
+
+    # Running it -----------------------------------------------------------------------------------------
+
+    def seed_grids(self, seed: int | Sequence[int] | Tensor) -> None:
+        """Key every grid: one seed for the run (grids differ by their global id), or one seed per grid.
+
+        With one seed per grid, a grid is the same episode wherever its seed stands in the list.
+        """
+        ids = torch.arange(self.first_grid, self.first_grid + self.num_grids, device=self.device)
+        seeds = torch.as_tensor(seed, dtype=torch.int64, device=self.device)
+        if seeds.dim() == 0:
+            seeds = seeds.expand_as(ids)
+        elif seeds.shape != ids.shape:
+            raise ConfigError(f"seed holds {seeds.shape[0]} values for num_grids = {self.num_grids}: give one or as many")
+        else:
+            ids = torch.zeros_like(ids)
+        self.key = rng.grid_keys(seeds, ids)
+        self.params: Params = build_params(self.config, self.table.profiles, self.links, self.key)
+
+    def set_reward_weights(self, **weights: float) -> None:
+        """Change reward weights while running: stability, efficiency, cost, cooperation, each ≥ 0."""
+        self._set_weights(self.params.reward_weights, RewardParts._fields, weights, normalise=False)
+
+    def set_stability_weights(self, **weights: float) -> None:
+        """Change stability weights while running: voltage, loading, balance, reserve; normalised to sum 1."""
+        self._set_weights(self.params.stability_weights, StabilityParts._fields, weights, normalise=True)
+
+    @staticmethod
+    def _set_weights(target: Tensor, names: tuple[str, ...], weights: dict[str, float], normalise: bool) -> None:
+        values = dict(zip(names, target.tolist(), strict=True))
+        for name, value in weights.items():
+            if name not in values or not 0 <= value < float("inf"):
+                raise ConfigError(f"weight {name} = {value}: expected a number ≥ 0 for one of {', '.join(names)}")
+            values[name] = float(value)
+        total = sum(values.values()) if normalise else 1.0
+        if total <= 0:
+            raise ConfigError("all weights are 0: at least one must be positive")
+        target.copy_(torch.tensor([values[n] / total for n in names], device=target.device))
+
+    def reset(
+        self, seed: int | Sequence[int] | None = None, mask: Tensor | None = None, state: State | None = None
+    ) -> tuple[State, Tensor]:
+        """Begin episodes.
+
+        Args:
+            seed: key the grids anew (see `seed_grids`); None keeps their keys.
+            mask: [B] bool, grids to reset; needs `state`. None resets all.
+            state: None starts every grid at its episode 0; given, the grids reset go on to their next episode.
+
+        Returns:
+            state, obs [B, N, O].
+        """
+        if seed is not None:
+            self.seed_grids(seed)
+        if mask is not None and state is None:
+            raise ValueError("reset(mask=…) resets a part of the grids and needs the state of the others: give state=…")
+        if mask is not None and mask.shape != (self.num_grids,):
+            raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{self.num_grids}], one entry a grid")
+        zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
+        episode = zero if state is None else state.episode + 1
+        counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
+        fresh = self.episodes.begin(self.params, self.key, episode, counters, first=state is None)
+        if mask is not None and state is not None:
+            fresh = _select(mask, fresh, state)
+        now = self.episodes.conditions(fresh)
+        fresh, exogenous = self.episodes.read(self.params, fresh, now)
+        return fresh, self.episodes.observe(self.params, fresh, exogenous, now)
+
+    def step(self, state: State, action: Tensor) -> tuple[State, StepResult]:
+        """Take one step in every grid.
+
+        Args:
+            state: from `reset` or the last `step`.
+            action: [B, N, K + 1] in [-1, 1]; clamped, non-finite entries count as 0, both are counted.
+
+        Returns:
+            next state, result.
+        """
+        expected = (self.num_grids, self.num_agents, self.action_dim)
+        if action.shape != expected:
+            raise ValueError(
+                f"action has shape {tuple(action.shape)}: expected [{expected[0]} grids, {expected[1]} agents, "
+                f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
+            )
+        return self._advance(self.params, state, action)
+
+    def _advance_eager(self, params: Params, state: State, action: Tensor) -> tuple[State, StepResult]:
+        physics = self.community.step(params, state, action)
+        moved = state._replace(
+            soc_kwh=public(physics.soc_kwh), stability=physics.stability,
+            voltage_pu=public(physics.network.agent_voltage_pu), step=state.step + 1, row=state.row + 1,
+            clamped=state.clamped + physics.clamped, nonfinite=state.nonfinite + physics.nonfinite,
+        )  # fmt: skip
+        now = self.episodes.conditions(moved)
+        held, exogenous = self.episodes.read(params, moved, now)
+        final_obs = self.episodes.observe(params, held, exogenous, now)
+        truncated = moved.step >= self.config.episode_steps
+        if not self.auto_reset:
+            return held, self._result(state, physics, final_obs, final_obs, truncated)
+        fresh = self.episodes.begin(
+            params, state.key, state.episode + 1, (moved.clamped, moved.nonfinite), first=False
+        )
+        chosen = _select(truncated, fresh, moved)
+        now = self.episodes.conditions(chosen)
+        chosen, exogenous = self.episodes.read(params, chosen, now)
+        obs = self.episodes.observe(params, chosen, exogenous, now)
+        return chosen, self._result(state, physics, obs, final_obs, truncated)
+
+    def _result(self, state: State, p: Physics, obs: Tensor, final_obs: Tensor, truncated: Tensor) -> StepResult:
+        energised, islanded = p.conditions.energised, p.conditions.islanded
+        on = torch.ones_like(kernel(state.soc_kwh), dtype=torch.bool)
+        return StepResult(
+            obs=obs, final_obs=final_obs, reward=public(p.reward),
+            reward_parts=RewardParts(*map(public, p.reward_parts)),
+            terminated=torch.zeros_like(truncated), truncated=truncated, ledger=Ledger(*map(public, p.ledger)),
+            transfers_kw=public(p.transfers_kw), imbalance_kw=public(p.imbalance_kw), soc_kwh=public(p.soc_kwh),
+            cost_eur=public(p.bill.total_eur), transfer_cost_eur=public(p.bill.transfers_eur),
+            loss_share_kw=public(p.bill.loss_share_kw), stability=p.stability, stability_parts=p.stability_parts,
+            network=NetworkResult(*map(public, p.network.result)),
+            islanded=torch.zeros_like(truncated) if islanded is None else islanded,
+            energised=public(on if energised is None else energised),
+            import_eur_per_kwh=state.import_eur_per_kwh, export_eur_per_kwh=state.export_eur_per_kwh,
+            co2_g_per_kwh=state.co2_g_per_kwh,
+        )  # fmt: skip
+
+
+def _select(mask: Tensor, yes: State, no: State) -> State:
+    """Per grid the state of `yes` where mask, else of `no`."""
+    picked: list[Any] = []
+    for a, b in zip(yes, no, strict=True):
+        if a.dim() == 1:
+            picked.append(torch.where(mask, a, b))
+        else:
+            picked.append(public(torch.where(mask, kernel(a), kernel(b))))
+    return State(*picked)
+
+
+def _compiled(function: Any) -> Any:
+    """torch.compile, or the function itself with one line of notice where there is no compiler."""
+    if torch.device("cpu").type == "cpu" and not _has_compiler():
+        warnings.warn("no C++ compiler found: the step runs eagerly (install g++ to compile it)", stacklevel=3)
+        return function
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def _has_compiler() -> bool:
+    from shutil import which
+
+    return any(which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name)
+
+
+def _require_memory(num_grids: int, bytes_per_grid: int, device: torch.device) -> None:
+    """Refuse a batch that cannot fit, before anything is allocated."""
+    needed = num_grids * bytes_per_grid
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return
+    if needed > free:
+        raise ConfigError(
+            f"num_grids = {num_grids:,} needs about {needed / 2**30:.1f} GiB ({bytes_per_grid:,} bytes a grid), "
+            f"{free / 2**30:.1f} GiB are free on {device}: at most {free // bytes_per_grid:,} fit"
+        )

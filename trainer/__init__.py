@@ -1,0 +1,1 @@
+"""Learns policies on smartgrid_core, evaluates them, writes runs."""

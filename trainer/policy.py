@@ -1,0 +1,64 @@
+"""Trained policies as controllers like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import Simulator, State
+from smartgrid_core.registry import ConfigError
+from trainer.networks import GaussianActor
+from trainer.runs import load_checkpoint
+
+
+class PolicyController:
+    """A trained policy acting by its mean, holding each action as it did in training."""
+
+    kind = "policy"
+
+    def __init__(self, actor: GaussianActor, about: Mapping[str, Any], name: str):
+        self.actor, self.about, self.name = actor.eval(), about, name
+        self._held: Tensor | None = None
+        self._hold, self._clock = 1, 0
+
+    def start(self, sim: Simulator, state: State) -> None:
+        """Check that the policy fits the scenario, and begin at a decision."""
+        for field, actual in (
+            ("num_agents", sim.num_agents),
+            ("observation_dim", sim.observation_dim),
+            ("action_dim", sim.action_dim),
+        ):
+            if self.about[field] != actual:
+                raise ConfigError(
+                    f"policy {self.name} was trained on {self.about['scenario']} with {field} = {self.about[field]}; "
+                    f"{sim.config.name} has {actual}: evaluate it on a scenario of the same shape"
+                )
+        self.actor.to(sim.device)
+        self._hold = max(1, round(self.about["hold_h"] / sim.config.step_h))
+        self._held, self._clock = None, 0
+
+    @torch.no_grad()
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        """Mean action, renewed every hold, [B, N, A]."""
+        if self._held is None or self._clock % self._hold == 0:
+            self._held = self.actor(obs)[0]
+        self._clock += 1
+        return self._held
+
+
+def load_policy(path: str | Path) -> PolicyController:
+    """Policy of a run folder (its best) or of one checkpoint folder.
+
+    Raises:
+        ConfigError: no checkpoint there, or one of another format.
+    """
+    weights, about = load_checkpoint(path)
+    actor = GaussianActor(
+        about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"], initial_std=1.0
+    )
+    actor.load_state_dict(weights)
+    return PolicyController(actor, about, name=f"{about['algorithm']} ({about['run']})")

@@ -1,0 +1,132 @@
+"""The run folder: configuration, metrics, checkpoints; every file written aside and renamed into place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from smartgrid_core.registry import ConfigError
+
+FORMAT = 1  # raised when a checkpoint written before can no longer be read
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader or a crash sees the old one or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class RunFolder:
+    """One training run on disk."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+
+    def create(self, config: Mapping[str, Any], resume: bool) -> None:
+        """Make the folder and write config.json.
+
+        Raises:
+            ConfigError: the folder holds another run and `resume` was not asked for.
+        """
+        if (self.path / "config.json").exists() and not resume:
+            raise ConfigError(
+                f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
+            )
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(config, indent=2, default=str) + "\n"
+        write_atomically(self.path / "config.json", text.encode())
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add one line to metrics.jsonl."""
+        with self.metrics.open("ab") as file:
+            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+
+    def truncate_metrics(self, iteration: int) -> None:
+        """Drop lines after an iteration, so that a resumed run does not log it twice."""
+        if self.metrics.exists():
+            lines = [x for x in self.metrics.read_bytes().splitlines() if orjson.loads(x)["iteration"] <= iteration]
+            write_atomically(self.metrics, b"".join(line + b"\n" for line in lines))
+
+    def save(self, name: str, weights: Mapping[str, Tensor], training: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Path:
+        """Write checkpoint `name`: weights.safetensors, about.json and, to resume, training.pt.
+
+        Everything goes into a new folder that then takes the old one's place.
+        """
+        target = self.checkpoints / name
+        temporary = Path(tempfile.mkdtemp(dir=self.checkpoints, prefix=f".{name}."))
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, temporary / "weights.safetensors")
+            if training is not None:
+                torch.save(dict(training), temporary / "training.pt")
+            text = json.dumps({"format": FORMAT, **about}, indent=2, default=str) + "\n"
+            write_atomically(temporary / "about.json", text.encode())
+            old = self.checkpoints / f".{name}.old"
+            shutil.rmtree(old, ignore_errors=True)
+            if target.exists():
+                os.replace(target, old)
+            os.replace(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return target
+
+    def prune(self, keep: int) -> None:
+        """Keep the newest `keep` numbered checkpoints."""
+        numbered = sorted(p for p in self.checkpoints.iterdir() if p.name.isdigit())
+        for path in numbered[: max(len(numbered) - keep, 0)]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def load_training(self, name: str = "last") -> dict[str, Any]:
+        """What `--resume` continues from.
+
+        Raises:
+            ConfigError: there is no such checkpoint.
+        """
+        path = self.checkpoints / name / "training.pt"
+        if not path.is_file():
+            raise ConfigError(f"nothing to resume: {path} does not exist; leave out --resume to start anew")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Folder with weights.safetensors, given a run folder (its `best`, else `last`) or a checkpoint folder.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    root = Path(path).expanduser()
+    for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last"):
+        if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
+            return candidate
+    raise ConfigError(f"no checkpoint at {str(path)!r}: give a run folder (runs/NAME) or one of its checkpoints")
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights and about.json of a checkpoint."""
+    folder = find_checkpoint(path)
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    if about.get("format") != FORMAT:
+        raise ConfigError(f"{folder}: checkpoint format {about.get('format')} is not {FORMAT}, the one this version reads")
+    return load_file(folder / "weights.safetensors"), about

@@ -1,0 +1,252 @@
+"""The scoreboard: how good a policy is on a scale from doing nothing to the best that was possible.
+
+`score` and `Scoreboard` are arithmetic and presentation; `trainer.evaluate` runs the controllers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+MIN_DENOMINATOR = 0.01  # of |J of grid_only|: below it there is nothing to win, and the score is noise
+MORE_OVERLOAD, MORE_VIOLATIONS = "overload", "voltage"
+
+
+class Score(NamedTuple):
+    """Share of the possible saving that was made: 0 = grid_only, 1 = the optimum; unclipped."""
+
+    value: float
+    low: float  # 95 % confidence interval; NaN from a single episode
+    high: float
+
+
+def score(
+    policy: np.ndarray,
+    grid_only: np.ndarray,
+    optimum: np.ndarray,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Score | None:
+    """(mean J_grid_only − mean J_policy) / (mean J_grid_only − mean J_optimum), a ratio of means.
+
+    The interval is a percentile bootstrap over episodes (Efron and Tibshirani 1993, An Introduction to the
+    Bootstrap, ch. 13), paired: a resample takes the same episodes of all three.
+
+    Args:
+        policy, grid_only, optimum: [E] EUR, J of the same episodes in the same order.
+        resamples: bootstrap resamples; seed: of their draw.
+
+    Returns:
+        The score, or None where the denominator is below 1 % of |mean J_grid_only| (nothing to win).
+    """
+    costs = np.stack([np.asarray(j, dtype=np.float64) for j in (policy, grid_only, optimum)], axis=1)  # [E, 3]
+    means = costs.mean(axis=0)
+    possible = means[1] - means[2]
+    if not possible >= MIN_DENOMINATOR * abs(means[1]) or possible <= 0:
+        return None
+    value = float((means[1] - means[0]) / possible)
+    if len(costs) < 2:
+        return Score(value, math.nan, math.nan)
+    drawn = _resampled_means(costs, resamples, seed)
+    low, high = _interval((drawn[:, 1] - drawn[:, 0]) / (drawn[:, 1] - drawn[:, 2]))
+    return Score(value, low, high)
+
+
+def mean_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of [E] values over the episodes that have one, with its bootstrap interval; NaN where none has."""
+    present = np.asarray(values, dtype=np.float64)
+    present = present[np.isfinite(present)]
+    if present.size == 0:
+        return math.nan, math.nan, math.nan
+    if present.size == 1:
+        return float(present[0]), math.nan, math.nan
+    low, high = _interval(_resampled_means(present[:, None], resamples, seed)[:, 0])
+    return float(present.mean()), low, high
+
+
+def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Means of `resamples` draws with replacement from rows of [E, C]: counts times values, [R, C]."""
+    episodes = len(values)
+    counts = np.random.default_rng(seed).multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
+    return counts @ values / episodes
+
+
+def _interval(samples: np.ndarray) -> tuple[float, float]:
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(samples, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one controller did, episode by episode; a run on E' < E episodes holds the first E'."""
+
+    name: str
+    kind: str  # "policy", "rule", "mpc" or "optimum"
+    forecast: str | None  # what it knew of the hours ahead; None: it looked at none
+    cost_j: np.ndarray  # [E] EUR, community's bill minus the worth of what the batteries gained
+    kpis: dict[str, np.ndarray]  # name -> [E]
+    bound_j: np.ndarray | None = None  # [E] EUR, of the optimum: the linear program's value, which nothing beats
+
+
+@dataclass(frozen=True)
+class Row:
+    """One controller's line."""
+
+    name: str
+    kind: str
+    forecast: str | None
+    episodes: int
+    score: float | None  # None: n/a
+    score_ci: tuple[float, float] | None
+    cost_eur: float  # mean J per episode
+    cost_ci: tuple[float, float] | None
+    kpis: dict[str, float | None]  # mean per episode; None: n/a
+    kpi_ci: dict[str, tuple[float, float] | None]
+    marks: tuple[str, ...] = ()  # "overload", "voltage": more hours of it than grid_only
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Controllers on the same test episodes of one scenario, best first."""
+
+    scenario: str
+    episodes: int
+    rows: tuple[Row, ...]
+    grid_only_eur: float  # mean J at score 0
+    optimum_eur: float  # mean J at score 1
+    seeds: tuple[int, ...] = field(default=())
+
+    def row(self, name: str) -> Row:
+        """The line of a controller; raises KeyError with the names there are."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"no row {name!r} in the scoreboard: it has {', '.join(r.name for r in self.rows)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; a value that is not available is None."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Scoreboard:
+        """Inverse of `to_dict`."""
+        rows = []
+        for raw in data["rows"]:
+            ci = {k: None if v is None else tuple(v) for k, v in raw["kpi_ci"].items()}
+            pairs = {key: None if raw[key] is None else tuple(raw[key]) for key in ("score_ci", "cost_ci")}
+            rows.append(Row(**{**raw, **pairs, "kpi_ci": ci, "marks": tuple(raw["marks"])}))
+        return cls(**{**data, "rows": tuple(rows), "seeds": tuple(data["seeds"])})
+
+    def to_json(self) -> str:
+        """JSON text, schema of the design: scenario, episodes, rows of name, kind, score, score_ci, cost_eur, kpis."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    def to_csv(self) -> str:
+        """One line a controller; n/a is an empty cell."""
+        names = list(self.rows[0].kpis) if self.rows else []
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        head = ["scenario", "name", "kind", "forecast", "episodes", "score", "score_low", "score_high"]
+        head += ["cost_eur", "cost_low", "cost_high", "marks"]
+        writer.writerow([*head, *(column for name in names for column in (name, f"{name}_low", f"{name}_high"))])
+        for row in self.rows:
+            cells: list[Any] = [self.scenario, row.name, row.kind, row.forecast, row.episodes, row.score]
+            cells += [*(row.score_ci or (None, None)), row.cost_eur, *(row.cost_ci or (None, None))]
+            cells.append(" ".join(row.marks))
+            for name in names:
+                cells += [row.kpis[name], *(row.kpi_ci[name] or (None, None))]
+            writer.writerow(cells)
+        return text.getvalue()
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        """What `rich.print(scoreboard)` shows."""
+        from trainer.scoreboard_table import render
+
+        yield render(self, options.max_width)
+
+
+def build(
+    scenario: str, seeds: Sequence[int], outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome
+) -> Scoreboard:
+    """Score outcomes and sort them, best first.
+
+    Each is compared with `grid_only` and the `optimum` on the episodes it ran, so that a controller too slow
+    for all of them is still scored on equal terms.
+
+    Raises:
+        ValueError: `optimum` carries no bound, or an outcome has more episodes than the two references.
+    """
+    if optimum.bound_j is None:
+        raise ValueError(f"{optimum.name} has no bound_j: the score needs the linear program's value per episode")
+    rows = [_row(outcome, grid_only, optimum.bound_j) for outcome in outcomes]
+    rows.sort(key=lambda row: (row.score is None, -(row.score or 0.0), row.cost_eur))
+    return Scoreboard(
+        scenario=scenario, episodes=len(seeds), rows=tuple(rows), seeds=tuple(seeds),
+        grid_only_eur=float(grid_only.cost_j.mean()), optimum_eur=float(optimum.bound_j.mean()),
+    )  # fmt: skip
+
+
+def _row(outcome: Outcome, grid_only: Outcome, bound_j: np.ndarray) -> Row:
+    episodes = len(outcome.cost_j)
+    if episodes > min(len(bound_j), len(grid_only.cost_j)):
+        raise ValueError(f"{outcome.name} ran {episodes} episodes, the references {len(bound_j)}: run them on as many")
+    result = score(outcome.cost_j, grid_only.cost_j[:episodes], bound_j[:episodes])
+    cost, *cost_ci = mean_interval(outcome.cost_j)
+    kpis = {name: mean_interval(values) for name, values in outcome.kpis.items()}
+    return Row(
+        name=outcome.name, kind=outcome.kind, forecast=outcome.forecast, episodes=episodes,
+        score=None if result is None else result.value, score_ci=None if result is None else _pair(result[1:]),
+        cost_eur=cost, cost_ci=_pair(cost_ci),
+        kpis={name: _number(value[0]) for name, value in kpis.items()},
+        kpi_ci={name: _pair(value[1:]) for name, value in kpis.items()},
+        marks=_marks(outcome, grid_only, episodes),
+    )  # fmt: skip
+
+
+def _marks(outcome: Outcome, grid_only: Outcome, episodes: int) -> tuple[str, ...]:
+    """What the network suffers more of than without batteries and transfers, on the same episodes."""
+    found = []
+    for mark, kpi in ((MORE_OVERLOAD, "overload_h"), (MORE_VIOLATIONS, "voltage_violation_h")):
+        if outcome.kpis[kpi].sum() > grid_only.kpis[kpi][:episodes].sum() + 1e-9:
+            found.append(mark)
+    return tuple(found)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float] | None:
+    low, high = values
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> Path:
+    """Write a file so that a reader sees the old one or the whole new one; missing folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp makes files for the owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
