@@ -56,5 +56,5 @@ def require_finite(action: np.ndarray, row_names: list[str], entry_names: list[s
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system, for a first reset without one: copies of an environment then differ."""
+    """A random seed for a first reset without one, so that copies of an environment differ."""
     return secrets.randbits(31)

@@ -9,11 +9,14 @@ from smartgrid_core import rng
 from smartgrid_core.config import EventConfig
 from smartgrid_core.types import Conditions
 
-_DRAWS = 5  # uniforms per event: happens, day, hour, duration, branch
+DRAWS = 5  # uniforms per event: happens, day, hour, duration, branch
 
 
 class Events(nn.Module):
     """The events of a scenario; draws their windows and says what is active in a step."""
+
+    agent_paths: Tensor
+    branches: Tensor
 
     def __init__(self, events: tuple[EventConfig, ...], num_branches: int, agent_paths: Tensor, steps_per_day: int):
         """agent_paths: [M, N] 0/1, branch on the path from the slack bus to the agent's bus."""
@@ -24,18 +27,17 @@ class Events(nn.Module):
         self.kinds = {kind: [i for i, e in enumerate(events) if e.kind == kind] for kind in {e.kind for e in events}}
         self.register_buffer("agent_paths", agent_paths.float())
         self.register_buffer("branches", torch.arange(num_branches, dtype=torch.int32))
-        self.register_buffer("draw_rows", torch.arange(_DRAWS * len(events), dtype=torch.int32))
 
     @property
     def can_leave_grid(self) -> bool:
         """Whether any prosumer can ever be without the utility."""
         return "islanding" in self.kinds or "branch_outage" in self.kinds
 
-    def draw(self, key: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, u: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Windows of the episode.
 
         Args:
-            key: [B] int32, the grid's key combined with its episode.
+            u: [E · DRAWS, B] uniforms of the episode.
             phase: [B] int32, step of the day the episode starts at.
 
         Returns:
@@ -44,7 +46,7 @@ class Events(nn.Module):
         if not self.events:
             empty = phase.new_zeros(0, phase.shape[0])
             return empty, empty, empty
-        u = rng.uniform(key, rng.Stream.EVENT, self.draw_rows).view(len(self.events), _DRAWS, -1)
+        u = u.view(len(self.events), DRAWS, -1)
         starts, ends, branches = [], [], []
         for i, event in enumerate(self.events):
             happens, day, hour, duration, branch = u[i]
@@ -70,7 +72,9 @@ class Events(nn.Module):
             opened = [active[i] & (self.branches[:, None] == branch[i]) for i in self.kinds["branch_outage"]]
             branch_open = torch.stack(opened).any(0)
             energised = (self.agent_paths.T @ branch_open.float()) == 0
-        islanded = torch.stack([active[i] for i in self.kinds["islanding"]]).any(0) if "islanding" in self.kinds else None
+        islanded = (
+            torch.stack([active[i] for i in self.kinds["islanding"]]).any(0) if "islanding" in self.kinds else None
+        )
         adder = self._fold("price_spike", active, "import_adder_eur_per_kwh")
         return Conditions(
             islanded, branch_open, energised, adder,

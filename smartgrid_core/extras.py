@@ -18,7 +18,7 @@ def require(module: str, extra: str) -> ModuleType:
         extra: the extra of smartgrid-marl that brings it, e.g. "envs".
 
     Raises:
-        MissingExtraError: the library is not installed. A library that is installed but broken raises its own error.
+        MissingExtraError: the library is not installed. One that is broken raises its own error.
     """
     try:
         return importlib.import_module(module)

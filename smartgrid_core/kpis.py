@@ -8,12 +8,11 @@ denominator does not exist (self-consumption without solar, for example) are NaN
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from smartgrid_core.controllers.episode import EpisodeRecord
+from smartgrid_core.controllers.episode import EpisodeRecord, EpisodeSeries, prosumer_cost_j
 
 VOLTAGE_BAND_PU = 0.1  # EN 50160:2010, 4.2.2: supply voltage within ±10 % of nominal
 RATED_LOADING = 1.0  # IEC 60287 (cables) and IEC 60076-7 (transformers) rate continuous current: 1 = rated
@@ -32,8 +31,9 @@ class _Context(NamedTuple):
     """What formulas share, computed once."""
 
     record: EpisodeRecord
-    grid_only: EpisodeRecord | None
-    grid_kw: np.ndarray  # [T, B] drawn from the utility grid at the slack bus, losses included; 0 when islanded
+    series: EpisodeSeries
+    grid_only_j: np.ndarray | None  # [B, N] EUR
+    grid_kw: np.ndarray  # [T, B] drawn from the utility at the slack bus, losses included; 0 when islanded
     meters_kw: np.ndarray  # [T, B] sum of the prosumers' orders with the utility, bought − sold
 
     def kwh(self, power_kw: np.ndarray) -> np.ndarray:
@@ -46,29 +46,36 @@ class _Context(NamedTuple):
         return condition.sum(axis=0) * self.record.step_h
 
 
-def kpis(record: EpisodeRecord, grid_only: EpisodeRecord | None = None) -> dict[str, np.ndarray]:
+def kpis(record: EpisodeRecord, grid_only_j: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Every indicator of `KPIS`, each [B] float64, one value per episode.
 
     Args:
-        record: what happened.
-        grid_only: the same episodes without batteries and transfers; None leaves `gini_benefit` NaN.
+        record: what happened, with its series.
+        grid_only_j: [B, N] EUR, `prosumer_cost_j` of the same episodes without batteries and transfers; None
+            leaves `gini_benefit` NaN.
+
+    Raises:
+        ValueError: the record was made without series.
     """
-    meters = (record.bought_kw - record.sold_kw).sum(axis=2)
+    series = record.series
+    if series is None:
+        raise ValueError("the record has no series: run the episode with keep_series=True")
+    meters = (series.bought_kw - series.sold_kw).sum(axis=2)
     # Without a power-flow solution the slack power means nothing; the meters still do.
-    grid = np.where(record.islanded, 0.0, np.where(record.converged, record.slack_kw, meters))
-    context = _Context(record, grid_only, grid, meters)
+    grid = np.where(series.islanded, 0.0, np.where(series.converged, series.slack_kw, meters))
+    context = _Context(record, series, grid_only_j, grid, meters)
     return {kpi.name: np.asarray(formula(context), dtype=np.float64) for kpi, formula in _FORMULAS}
 
 
 def _voltage_violation_h(c: _Context) -> np.ndarray:
-    voltage = c.record.voltage_pu
+    voltage = c.series.voltage_pu
     energised = voltage > 0  # a bus behind an open branch has voltage 0 and is no violation
     outside = (energised & (np.abs(voltage - 1) > VOLTAGE_BAND_PU)).any(axis=2)
-    return c.hours(outside | ~c.record.converged)
+    return c.hours(outside | ~c.series.converged)
 
 
 def _overload_h(c: _Context) -> np.ndarray:
-    return c.hours(c.record.max_loading > RATED_LOADING)
+    return c.hours(c.series.max_loading > RATED_LOADING)
 
 
 def _peak_kw(c: _Context) -> np.ndarray:
@@ -82,28 +89,34 @@ def _ramping_kw(c: _Context) -> np.ndarray:
 
 
 def _self_consumption(c: _Context) -> np.ndarray:
-    generation = c.kwh(c.record.generation_kw)
-    lost = c.kwh(np.maximum(-c.meters_kw, 0)) + c.kwh(c.record.curtailed_kw)
+    generation = c.kwh(c.series.generation_kw)
+    lost = c.kwh(np.maximum(-c.meters_kw, 0)) + c.kwh(c.series.curtailed_kw)
     return _ratio(np.maximum(generation - lost, 0), generation)
 
 
 def _self_sufficiency(c: _Context) -> np.ndarray:
-    demand = c.kwh(c.record.demand_kw)
-    missing = c.kwh(np.maximum(c.meters_kw, 0)) + c.kwh(c.record.unserved_kw)
+    demand = c.kwh(c.series.demand_kw)
+    missing = c.kwh(np.maximum(c.meters_kw, 0)) + c.kwh(c.series.unserved_kw)
     return _ratio(np.maximum(demand - missing, 0), demand)
 
 
+def _decision_us(c: _Context) -> np.ndarray:
+    steps, grids = c.grid_kw.shape
+    return np.full(grids, 1e6 * (c.record.start_s + c.record.decision_s.sum()) / (steps * grids))
+
+
 def _gini_benefit(c: _Context) -> np.ndarray:
-    if c.grid_only is None:
+    if c.grid_only_j is None:
         return np.full(c.grid_kw.shape[1], np.nan)
-    return gini(c.grid_only.prosumer_cost_j - c.record.prosumer_cost_j)
+    return gini(c.grid_only_j - prosumer_cost_j(c.record))
 
 
 def gini(values: np.ndarray) -> np.ndarray:
     """Gini index along the last axis, in [0, 1] also where some values are negative.
 
-    Σᵢ Σⱼ |xᵢ − xⱼ| / (2 (N − 1) Σᵢ |xᵢ|), after Raffinetti, Siletti and Vernizzi 2015, "On the Gini coefficient
-    normalization when attributes with negative values are considered", doi:10.1007/s10260-014-0293-4.
+    Σᵢ Σⱼ |xᵢ − xⱼ| / (2 (N − 1) Σᵢ |xᵢ|), after Raffinetti, Siletti and Vernizzi 2015, "On the Gini
+    coefficient normalization when attributes with negative values are considered",
+    doi:10.1007/s10260-014-0293-4.
 
     Args:
         values: [..., N].
@@ -124,13 +137,13 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 _FORMULAS: tuple[tuple[Kpi, Callable[[_Context], np.ndarray]], ...] = (
     (
         Kpi("stability", "", "high", "Stability index S, mean over the episode; weights of the scenario."),
-        lambda c: c.record.stability.mean(axis=0),
+        lambda c: c.series.stability.mean(axis=0),
     ),
     (
         Kpi(
             "voltage_violation_h", "h", "low",
-            "Time in which any energised bus is outside ±10 % of nominal voltage (EN 50160:2010, 4.2.2, applied to "
-            "step means and to all of the time), or the power flow has no solution (voltage collapse).",
+            "Time in which any energised bus is outside ±10 % of nominal voltage (EN 50160:2010, 4.2.2, "
+            "applied to step means and all of the time), or the power flow has no solution (voltage collapse).",
         ),
         _voltage_violation_h,
     ),
@@ -142,66 +155,75 @@ _FORMULAS: tuple[tuple[Kpi, Callable[[_Context], np.ndarray]], ...] = (
         _overload_h,
     ),
     (
-        Kpi("unserved_kwh", "kWh", "low", "Energy not supplied: Σ unserved demand (ENS of IEEE 1366 studies)."),
-        lambda c: c.kwh(c.record.unserved_kw),
+        Kpi(
+            "unserved_kwh", "kWh", "low",
+            "Energy not supplied: Σ unserved demand (ENS; Billinton and Allan 1996, Reliability Evaluation "
+            "of Power Systems).",
+        ),
+        lambda c: c.kwh(c.series.unserved_kw),
     ),
     (
         Kpi(
             "peak_kw", "kW", "low",
-            "Largest import of the community over a step, network losses included, at the slack bus (CityLearn "
-            "all_time_peak_average, here per episode and in kW).",
+            "Largest import of the community over a step, network losses included, at the slack bus "
+            "(CityLearn all_time_peak_average, here per episode and in kW).",
         ),
         _peak_kw,
     ),
     (
         Kpi(
             "ramping_kw", "kW", "low",
-            "Mean |change of the community's net import from step to step| (CityLearn ramping_average, here in kW).",
+            "Mean |change of the community's net import from step to step| (CityLearn ramping_average, here "
+            "in kW). NaN: a single step.",
         ),
         _ramping_kw,
     ),
     (
         Kpi(
             "self_consumption", "", "high",
-            "(generation − exported − curtailed) / generation, of the community, floored at 0 (Luthander et al. "
-            "2015, doi:10.1016/j.apenergy.2014.12.028). NaN: no generation.",
+            "(generation − exported − curtailed) / generation, of the community, floored at 0 (Luthander et "
+            "al. 2015, doi:10.1016/j.apenergy.2014.12.028). NaN: no generation.",
         ),
         _self_consumption,
     ),
     (
         Kpi(
             "self_sufficiency", "", "high",
-            "(demand − imported − unserved) / demand, of the community, floored at 0 (Luthander et al. 2015). "
-            "NaN: no demand.",
+            "(demand − imported − unserved) / demand, of the community, floored at 0 (Luthander et al. "
+            "2015). NaN: no demand.",
         ),
         _self_sufficiency,
     ),
     (
         Kpi(
             "co2_kg", "kg", "low",
-            "Σ import × carbon intensity of the hour; exports earn no credit (CityLearn carbon_emissions_total).",
+            "Σ import × carbon intensity of the hour; exports earn no credit (CityLearn "
+            "carbon_emissions_total).",
         ),
-        lambda c: c.kwh(np.maximum(c.grid_kw, 0) * c.record.co2_g_per_kwh) / 1000,
+        lambda c: c.kwh(np.maximum(c.grid_kw, 0) * c.series.co2_g_per_kwh) / 1000,
     ),
     (
         Kpi(
             "gini_benefit", "", "low",
-            "Gini index of the prosumers' savings against grid_only: 0 = equal, 1 = one has all (Raffinetti et al. "
-            "2015, for values of either sign). NaN: one prosumer, or nothing saved or lost.",
+            "Gini index of the prosumers' savings against grid_only: 0 = equal, 1 = one has all (Raffinetti "
+            "et al. 2015, for values of either sign). NaN: one prosumer, or nothing saved or lost.",
         ),
         _gini_benefit,
     ),
     (
         Kpi("losses_kwh", "kWh", "low", "Network losses: Σ R·I² and the transformer's no-load loss."),
-        lambda c: c.kwh(c.record.loss_kw),
+        lambda c: c.kwh(c.series.loss_kw),
     ),
     (
         Kpi("bill_eur", "EUR", "low", "What the community pays, batteries' content not valued."),
-        lambda c: c.record.cost_eur.sum(axis=(0, 2)),
+        lambda c: c.record.cost_eur.sum(axis=1),
     ),
     (
-        Kpi("decision_us", "µs", "low", "Wall time of a decision for one community, mean; all grids decided together."),
-        lambda c: np.full(c.grid_kw.shape[1], c.record.decision_us),
+        Kpi(
+            "decision_us", "µs", "low",
+            "Mean wall time of one community's decision, preparation included; grids decide together.",
+        ),
+        _decision_us,
     ),
 )  # fmt: skip
 

@@ -50,7 +50,11 @@ def build_links(config: LinksConfig, num_agents: int, distance: np.ndarray) -> L
         free[i] += 1
         free[j] += 1
     return Links(
-        np.array(pairs, dtype=np.int64).reshape(-1, 2), neighbour, partner, used, np.where(used, config.rating_kw, 0.0)
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+        neighbour,
+        partner,
+        used,
+        np.where(used, config.rating_kw, 0.0),
     )
 
 

@@ -33,7 +33,7 @@ def load_feeder(config: NetworkConfig) -> Feeder:
         return Feeder.simbench(config.feeder.removeprefix("simbench:"))
     if not Path(config.feeder).is_file():
         raise ConfigError(
-            f"network.feeder = {config.feeder!r}: expected radial, simbench:CODE, or the path of an existing CSV of branches"
+            f"network.feeder = {config.feeder!r}: expected radial, simbench:CODE, or the path of a CSV of branches"
         )
     return Feeder.from_csv(config.feeder)
 
@@ -57,7 +57,9 @@ def place_agents(feeder: Feeder, wanted: Sequence[str | int | None]) -> np.ndarr
         elif isinstance(bus, int) and 0 <= bus < len(names):
             index = bus
         else:
-            raise ConfigError(f"prosumer {k}: bus = {bus!r} is not on the feeder; its buses are {', '.join(names[:12])}, …")
+            raise ConfigError(
+                f"prosumer {k}: bus = {bus!r} is not on the feeder; its buses are {', '.join(names[:12])}, …"
+            )
         if index == feeder.slack:
             raise ConfigError(f"prosumer {k}: bus = {bus!r} is the slack bus; choose a bus behind the transformer")
         buses.append(index)
@@ -74,6 +76,10 @@ def electrical_distance(feeder: Feeder, buses: np.ndarray) -> np.ndarray:
 
 class Network(nn.Module):
     """The feeder with the prosumers on it."""
+
+    position: Tensor
+    order: Tensor
+    agent_bus: Tensor
 
     def __init__(self, config: NetworkConfig, feeder: Feeder, agent_bus: np.ndarray):
         super().__init__()

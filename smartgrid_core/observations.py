@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -36,14 +37,12 @@ def entries(config: GridConfig, slots: int) -> list[ObservationEntry]:
         return ObservationEntry(name, "1", "1", 0.0, 1.0)
 
     edges = (0.0, *config.forecast.window_edges_h)
-    windows = [f"{a:g}-{b:g}h" for a, b in zip(edges, edges[1:], strict=False)]
+    windows = [f"{a:g}-{b:g}h" for a, b in pairwise(edges)]
     out = [fraction("soc"), power("demand"), power("generation"), fraction("stability")]
     out += [fraction("connected"), fraction("energised"), price("import_price"), price("export_price")]
     out += [price(f"import_price_{w}") for w in windows] + [price(f"export_price_{w}") for w in windows]
     out += [
-        ObservationEntry(f"{wave}_{cycle}", "1", "1", -1.0, 1.0)
-        for cycle in ("day", "year")
-        for wave in ("sin", "cos")
+        ObservationEntry(f"{wave}_{cycle}", "1", "1", -1.0, 1.0) for cycle in ("day", "year") for wave in ("sin", "cos")
     ]
     out += [ObservationEntry("voltage", "p.u.", "deviation from 1 over the allowed band", -LIMIT, LIMIT)]
     out += [fraction(f"neighbour_{k}_soc") for k in range(slots)]
@@ -51,9 +50,7 @@ def entries(config: GridConfig, slots: int) -> list[ObservationEntry]:
         ObservationEntry(f"neighbour_{k}_net", "kW", "the neighbour's trade_kw", -LIMIT, LIMIT) for k in range(slots)
     ]
     out += [power(f"net_forecast_{w}") for w in windows]
-    out += [
-        ObservationEntry(f"community_forecast_{w}", "kW", "sum of trade_kw", -LIMIT, LIMIT) for w in windows
-    ]
+    out += [ObservationEntry(f"community_forecast_{w}", "kW", "sum of trade_kw", -LIMIT, LIMIT) for w in windows]
     return out
 
 
@@ -83,7 +80,12 @@ def assemble(
         return torch.where(slot_used, x.index_select(0, neighbour).view(slots, n, b), 0.0)
 
     prices = torch.cat(
-        [exogenous.import_eur_per_kwh[None], exogenous.export_eur_per_kwh[None], exogenous.import_ahead, exogenous.export_ahead]
+        [
+            exogenous.import_eur_per_kwh[None],
+            exogenous.export_eur_per_kwh[None],
+            exogenous.import_ahead,
+            exogenous.export_ahead,
+        ]
     )
     community = exogenous.net_forecast_kw.sum(1) / trade_kw.clamp_min(1.0).sum(0)
     own = torch.stack([soc_fraction, exogenous.demand_kw * scale, exogenous.generation_kw * scale])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import rng
-from smartgrid_core.config import GridConfig, ProsumerConfig
+from smartgrid_core.config import GridConfig, ProsumerConfig, middle
 from smartgrid_core.links import Links
 from smartgrid_core.profiles.types import Profiles
 from smartgrid_core.types import Params
@@ -34,7 +34,10 @@ def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tens
     stability = torch.tensor([weights.voltage, weights.loading, weights.balance, weights.reserve], device=device)
     rewards = config.rewards
     exists = (capacity > 0).float()
-    charge, discharge = exists * each(lambda a: a.battery.charge_kw), exists * each(lambda a: a.battery.discharge_kw)
+    charge, discharge = (
+        exists * each(lambda a: a.battery.charge_kw),
+        exists * each(lambda a: a.battery.discharge_kw),
+    )
     return Params(
         capacity_kwh=capacity,
         charge_kw=charge,
@@ -58,11 +61,6 @@ def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tens
         ),
         stability_weights=stability / stability.sum(),
     )
-
-
-def middle(value: tuple[float, float]) -> float:
-    """Centre of a range; profiles are built for it and the drawn value scales them."""
-    return 0.5 * (value[0] + value[1])
 
 
 def _relative(value: tuple[float, float] | None) -> tuple[float, float]:
@@ -89,7 +87,11 @@ class _Drawer:
     """Draws one quantity after another; the quantity's position is its counter."""
 
     def __init__(self, key: Tensor, num_agents: int):
-        self.key, self.rows, self.position = key, torch.arange(num_agents, dtype=torch.int32, device=key.device), 0
+        self.key, self.rows, self.position = (
+            key,
+            rng.rows(rng.Stream.PARAMETERS, num_agents).to(key.device),
+            0,
+        )
 
     def draw(self, ranges: list[tuple[float, float]]) -> Tensor:
         """[len(ranges), 1] where all are single numbers, else [len(ranges), B]."""
@@ -98,4 +100,4 @@ class _Drawer:
         if all(a == b for a, b in ranges):
             return low
         key = rng.combine(self.key, self.position)
-        return rng.between(rng.uniform(key, rng.Stream.PARAMETERS, self.rows[: len(ranges)]), low, high)
+        return rng.between(rng.uniform(key, self.rows[: len(ranges)]), low, high)

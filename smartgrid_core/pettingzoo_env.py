@@ -1,4 +1,4 @@
-"""PettingZoo environments of one community: parallel (all prosumers act at once) and agent-environment-cycle."""
+"""PettingZoo environments of one community: parallel (all act at once) and agent-environment cycle."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ def aec_env(
     return parallel_to_aec(parallel_env(scenario, render_mode, split=split, compile=compile, **overrides))
 
 
-class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
+class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
     """One community of N prosumers, agent_0 … agent_{N-1}, in NumPy.
 
-    Observation: float32 [O], entries, units and ranges in `simulator.observation_entries`. Action: float32 [A] in
-    [-1, 1], transfers per link slot and the trade with the grid; values outside are clamped. Reward: float in
-    EUR-equivalents. The time limit truncates all agents at once; nothing terminates. `infos[agent]` holds floats:
-    "reward_parts" {stability, efficiency, cost, cooperation}, "ledger" {demand_kw, bought_kw, …} (mean kW over the
-    step), "cost_eur", "soc_kwh", "voltage_pu", "imbalance_kw", and of the community "stability", "converged".
+    Observation: float32 [O]; entries, units and ranges in `simulator.observation_entries`. Action: float32
+    [A] in [-1, 1], transfers per link slot and the trade with the grid; values outside are clamped. Reward:
+    float, EUR-equivalents. The time limit truncates all agents at once; nothing terminates. `infos[agent]`
+    holds floats: "reward_parts" {stability, efficiency, cost, cooperation}, "ledger" {demand_kw, …} (mean kW
+    over the step), "cost_eur", "soc_kwh", "voltage_pu", "imbalance_kw", and of the community
+    "stability" and "converged" (0 or 1). After a reset they are empty.
 
     For training use `smartgrid_core.torchrl_env` or `Simulator`: they step thousands of communities at once.
 
@@ -98,19 +99,19 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         self.agents: list[str] = []
         low, high = observation_bounds(self.simulator)
         one = np.ones(self.simulator.action_dim, dtype=np.float32)
-        self.observation_spaces = {agent: spaces.Box(low, high) for agent in self.possible_agents}
-        self.action_spaces = {agent: spaces.Box(-one, one) for agent in self.possible_agents}
+        self.observation_spaces = {agent: spaces.Box(low, high) for agent in self.possible_agents}  # type: ignore
+        self.action_spaces = {agent: spaces.Box(-one, one) for agent in self.possible_agents}  # type: ignore
         count = self.simulator.num_agents
         self.state_space = spaces.Box(np.tile(low, count), np.tile(high, count))
         self._state: State | None = None
         self._result: StepResult | None = None
         self._obs = np.zeros((count, low.shape[0]), dtype=np.float32)
 
-    def observation_space(self, agent: str) -> spaces.Box:
+    def observation_space(self, agent: str) -> spaces.Space[np.ndarray]:
         """Box [O] of an agent, the same object at each call."""
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> spaces.Box:
+    def action_space(self, agent: str) -> spaces.Space[np.ndarray | None]:
         """Box [A] of an agent, the same object at each call."""
         return self.action_spaces[agent]
 
@@ -125,8 +126,8 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         """Begin an episode.
 
         Args:
-            seed: starts the sequence of episodes that this number stands for. None goes on to the next episode of
-                the current sequence; before the first seed a random one is taken.
+            seed: starts the sequence of episodes that this number stands for. None goes on to the next
+                episode of the current sequence; before the first seed a random one is taken.
             options: not used.
         """
         if seed is None and self._state is None:
@@ -162,7 +163,8 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         rewards = dict(zip(agents, out.reward[0].tolist(), strict=True))
         if ended:
             self.agents = []
-        return self._observations(out.final_obs), rewards, terminated, truncated, self._infos(out, self._state)
+        infos = self._infos(out, self._state)
+        return self._observations(out.final_obs), rewards, terminated, truncated, infos
 
     def render(self) -> str | np.ndarray | None:
         """The community after the last step: a table (str) or a picture (uint8 [height, width, 3])."""
@@ -182,7 +184,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         if actions.keys() != set(agents):
             missing = [a for a in agents if a not in actions]
             unknown = [a for a in actions if a not in agents]
-            raise ValueError(f"actions: missing {missing}, unknown {unknown}; expected one for each of {agents}")
+            raise ValueError(f"actions: missing {missing}, unknown {unknown}; expected one each for {agents}")
         rows, size = [], self.simulator.action_dim
         for agent in agents:
             row = np.asarray(actions[agent], dtype=np.float32)
@@ -201,8 +203,9 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         return dict(zip(self.possible_agents, self._obs.copy(), strict=True))
 
     def _infos(self, out: StepResult, state: State) -> dict[str, dict[str, Any]]:
-        """One stacked copy out of torch for all agents and fields: far cheaper than reading them one by one."""
-        fields = (*out.reward_parts, *out.ledger, out.cost_eur, out.soc_kwh, state.voltage_pu, out.imbalance_kw)
+        """All fields of all agents leave torch in one copy: far cheaper than one by one."""
+        scalars = (out.cost_eur, out.soc_kwh, state.voltage_pu, out.imbalance_kw)
+        fields = (*out.reward_parts, *out.ledger, *scalars)
         rows = torch.stack([field[0] for field in fields], dim=1).tolist()
         shared = {"stability": float(out.stability), "converged": float(out.network.converged)}
         first, second = len(_PARTS), len(_PARTS) + len(_LEDGER)

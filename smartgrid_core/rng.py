@@ -14,6 +14,7 @@ from torch import Tensor
 
 _MASK32 = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9  # 2^32 / φ: spreads consecutive counters
+_ROWS_PER_STREAM = 1 << 20
 
 
 class Stream(IntEnum):
@@ -61,18 +62,24 @@ def combine(key: Tensor, counter: Tensor | int) -> Tensor:
     return _mix(key ^ (counter.int() * _signed(_GOLDEN)))
 
 
-def uniform(key: Tensor, stream: Stream, rows: Tensor) -> Tensor:
+def rows(stream: Stream, count: int) -> Tensor:
+    """Row counters of a stream, int32 [count]; rows of several streams may be concatenated into one draw."""
+    if count >= _ROWS_PER_STREAM:
+        raise ValueError(f"{count} rows exceed the {_ROWS_PER_STREAM} a stream has")
+    return torch.arange(count, dtype=torch.int32) + int(stream) * _ROWS_PER_STREAM
+
+
+def uniform(key: Tensor, rows: Tensor) -> Tensor:
     """Uniform numbers in [0, 1): one per row and grid.
 
     Args:
         key: int32 [B], the grids' keys (already combined with the episode where that matters).
-        stream: what the numbers are for.
-        rows: int32 [R], e.g. `arange(N)`.
+        rows: int32 [R] from `rows`.
 
     Returns:
         float32 [R, B].
     """
-    h = combine(combine(key, int(stream))[None, :], rows[:, None])
+    h = combine(key[None, :], rows[:, None])
     return ((h >> 8) & 0xFFFFFF).float() * (1.0 / (1 << 24))
 
 

@@ -151,7 +151,9 @@ class Simulator:
         if seeds.dim() == 0:
             seeds = seeds.expand_as(ids)
         elif seeds.shape != ids.shape:
-            raise ConfigError(f"seed holds {seeds.shape[0]} values for num_grids = {self.num_grids}: give one or as many")
+            raise ConfigError(
+                f"seed holds {seeds.shape[0]} values for num_grids = {self.num_grids}: give one or as many"
+            )
         else:
             ids = torch.zeros_like(ids)
         self.key = rng.grid_keys(seeds, ids)
@@ -237,9 +239,7 @@ class Simulator:
         truncated = moved.step >= self.config.episode_steps
         if not self.auto_reset:
             return held, self._result(state, physics, final_obs, final_obs, truncated)
-        fresh = self.episodes.begin(
-            params, state.key, state.episode + 1, (moved.clamped, moved.nonfinite), first=False
-        )
+        fresh = self.episodes.begin(params, state.key, state.episode + 1, (moved.clamped, moved.nonfinite), first=False)
         chosen = _select(truncated, fresh, moved)
         now = self.episodes.conditions(chosen)
         chosen, exogenous = self.episodes.read(params, chosen, now)

@@ -16,7 +16,7 @@ from smartgrid_core.config import GridConfig
 from smartgrid_core.events import Events
 from smartgrid_core.links import Links
 from smartgrid_core.network import Network, NetworkState
-from smartgrid_core.types import Conditions, Ledger, Params, RewardParts, State, StabilityParts, kernel
+from smartgrid_core.types import Conditions, Ledger, Params, RewardParts, StabilityParts, State, kernel
 
 
 class Physics(NamedTuple):
@@ -173,7 +173,18 @@ def make_ledger(
     bought, sold = order.clamp_min(0), (-order).clamp_min(0)
     if on_grid is None:
         nothing = torch.zeros_like(demand)
-        return Ledger(generation, demand, bought + short, sold + long, received, sent, charge, discharge, nothing, nothing)
+        return Ledger(
+            generation,
+            demand,
+            bought + short,
+            sold + long,
+            received,
+            sent,
+            charge,
+            discharge,
+            nothing,
+            nothing,
+        )
     off = 1 - on_grid
     return Ledger(
         generation, demand, bought + short * on_grid, sold + long * on_grid, received, sent, charge, discharge,

@@ -1,4 +1,4 @@
-"""TorchRL environment: a batch of communities as one `EnvBase`, with the multi-agent keys of VMAS and BenchMARL."""
+"""TorchRL environment: a batch of communities as one `EnvBase` with the keys of VMAS and BenchMARL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class SmartGridEnv(EnvBase):
 
     Keys: ("agents", "observation") [B, N, O], ("agents", "action") [B, N, A] in [-1, 1], ("agents", "reward")
     [B, N, 1] in EUR-equivalents; "done", "terminated", "truncated" [B, 1], one per community. The time limit
-    truncates and never terminates: value estimators bootstrap through it. Actions outside [-1, 1] are clamped,
-    non-finite entries count as 0. A step records no gradients: use `Simulator` to differentiate through the physics.
+    truncates and never terminates: value estimators bootstrap through it. Actions outside [-1, 1] are clamped
+    and non-finite entries count as 0. A step records no gradients; to differentiate, use `Simulator`.
 
     Args:
         scenario: name or path of a scenario, or a GridConfig.
@@ -45,8 +45,6 @@ class SmartGridEnv(EnvBase):
         MissingExtraError: (on import of the module) torchrl is not installed.
         ConfigError: the scenario or an argument cannot be used.
     """
-
-    batch_locked = True
 
     def __init__(
         self,
@@ -75,22 +73,26 @@ class SmartGridEnv(EnvBase):
         return self.simulator.num_agents
 
     def _make_specs(self) -> None:
-        sim, device, agents = self.simulator, self.device, (*self.batch_size, self.simulator.num_agents)
+        sim, device = self.simulator, self.device
+        agents = torch.Size([*self.batch_size, sim.num_agents])
+        each = torch.Size([*agents, 1])
         entries = sim.observation_entries
         low = torch.tensor([e.low for e in entries], device=device).expand(*agents, -1)
         high = torch.tensor([e.high for e in entries], device=device).expand(*agents, -1)
         observed: dict[str, Any] = {"observation": Bounded(low, high, device=device, dtype=torch.float32)}
         if self.info:
-            parts = {name: Unbounded((*agents, 1), device=device) for name in RewardParts._fields}
+            parts = {name: Unbounded(each, device=device) for name in RewardParts._fields}
             observed["reward_parts"] = Composite(parts, shape=agents, device=device)
-        action = Bounded(-1.0, 1.0, shape=(*agents, sim.action_dim), device=device, dtype=torch.float32)
-        reward = Unbounded((*agents, 1), device=device)
+        action = Bounded(
+            -1.0, 1.0, shape=torch.Size([*agents, sim.action_dim]), device=device, dtype=torch.float32
+        )
+        reward = Unbounded(each, device=device)
         self.observation_spec = self._grouped(observed)
         self.action_spec = self._grouped({"action": action})
         self.reward_spec = self._grouped({"reward": reward})
         self.done_spec = Composite(
             {
-                name: Categorical(2, shape=(*self.batch_size, 1), device=device, dtype=torch.bool)
+                name: Categorical(2, shape=torch.Size([*self.batch_size, 1]), device=device, dtype=torch.bool)
                 for name in ("done", "terminated", "truncated")
             },
             shape=self.batch_size,

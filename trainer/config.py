@@ -19,11 +19,11 @@ class TrainConfig(BaseModel):
 
     algorithm: Literal["ippo"] = "ippo"
     """Learner: ippo trains one actor and one critic per prosumer."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Seed of networks, exploration and grids."""
     device: str = "auto"
     """torch device; auto takes cuda where there is one."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(default=0, ge=0)
     """CPU threads; 0 keeps torch's choice."""
     compile: bool = False
     """Run the simulator's step through torch.compile; pays off in long runs."""
@@ -39,9 +39,9 @@ class TrainConfig(BaseModel):
     max_minutes: PositiveFloat | None = None
     """Wall-clock limit; the learning rate is annealed over it if it ends the run first."""
 
-    gamma: float = Field(0.995, gt=0, lt=1)
+    gamma: float = Field(default=0.995, gt=0, lt=1)
     """Discount per decision."""
-    lmbda: float = Field(0.8, ge=0, le=1)
+    lmbda: float = Field(default=0.8, ge=0, le=1)
     """λ of the generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438)."""
     epochs: PositiveInt = 4
     """Passes over each batch."""
@@ -49,11 +49,11 @@ class TrainConfig(BaseModel):
     """Minibatches per pass."""
     learning_rate: PositiveFloat = 3e-3
     """Adam step size at the start."""
-    final_learning_rate: float = Field(0.05, ge=0, le=1)
+    final_learning_rate: float = Field(default=0.05, ge=0, le=1)
     """Fraction of the step size left at the end (linear)."""
     clip_epsilon: PositiveFloat = 0.2
     """Clip range of the likelihood ratio (Schulman et al. 2017, arXiv:1707.06347)."""
-    entropy_coeff: float = Field(0.0, ge=0)
+    entropy_coeff: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus."""
     critic_coeff: PositiveFloat = 1.0
     """Weight of the value loss."""
@@ -66,7 +66,7 @@ class TrainConfig(BaseModel):
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
 
-    shaping_eur_per_kwh: float = Field(0.2, ge=0)
+    shaping_eur_per_kwh: float = Field(default=0.2, ge=0)
     """Potential-based shaping Φ = this × SoC (Ng et al. 1999): makes the value of stored energy immediate."""
     baseline: bool = True
     """Add the cost a prosumer without battery and neighbours would have had: less variance, same optimum."""
@@ -75,7 +75,7 @@ class TrainConfig(BaseModel):
     """Iterations between validations."""
     validation_episodes: PositiveInt = 16
     """Episodes of each validation; the best policy on them becomes `best`."""
-    keep_checkpoints: int = Field(3, ge=0)
+    keep_checkpoints: int = Field(default=3, ge=0)
     """Numbered checkpoints kept beside `last` and `best`."""
 
 
@@ -91,7 +91,5 @@ def load_train_config(device: str, overrides: dict[str, Any]) -> TrainConfig:
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
-        faults = "\n".join(
-            f"  {'.'.join(map(str, e['loc']))} = {e.get('input')!r}: {e['msg']}" for e in error.errors()
-        )
+        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))} = {e.get('input')!r}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"training configuration:\n{faults}") from None

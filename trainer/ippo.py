@@ -60,38 +60,49 @@ class Ippo:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         with torch.no_grad():
-            for where in (data, data["next"]):
-                where["agents", "state_value"] = self.critic(where["agents", "observation"])
+            for where in (data, data.get("next")):
+                where.set(("agents", "state_value"), self.critic(where.get(("agents", "observation"))))
             self.advantage(data, time_dim=0)
-        value, target = data["agents", "state_value"], data["agents", "value_target"]
         flat = data.exclude("next").flatten(0, 1)
-        size = flat.shape[0] // self.config.minibatches
+        size = len(flat) // self.config.minibatches
         logs: list[TensorDict] = []
         norms: list[Tensor] = []
         for _ in range(self.config.epochs):
-            order = torch.randperm(flat.shape[0], generator=generator, device=generator.device).to(flat.device)
+            order = torch.randperm(len(flat), generator=generator).to(self.reward_scale.device)
             epoch_kl = []
             for k in range(self.config.minibatches):
-                losses = self.loss(flat[order[k * size : (k + 1) * size]])
-                total = losses["loss_objective"] + losses["loss_critic"]
-                if "loss_entropy" in losses.keys():
-                    total = total + losses["loss_entropy"]
-                self.optimiser.zero_grad(set_to_none=True)
-                total.backward()
-                norms.append(clip_gradients_per_agent(self.parameters, self.config.max_grad_norm))
-                self.optimiser.step()
-                logs.append(losses.detach())
-                epoch_kl.append(losses["kl_approx"].detach().mean())
+                losses, norm = self._descend(flat[order[k * size : (k + 1) * size]])
+                logs.append(losses)
+                norms.append(norm)
+                epoch_kl.append(losses["kl_approx"].mean())
             if torch.stack(epoch_kl).mean() > self.config.target_kl:
                 break
-        spread = target.var(dim=(0, 1)).clamp_min(1e-8)
-        explained = 1 - (target - value).var(dim=(0, 1)) / spread
-        mean = {key: torch.stack([log[key].float().mean() for log in logs]).mean() for key in logs[0].keys()}
-        return {
-            **mean, "gradient_norm": torch.stack(norms).mean(0), "explained_variance": explained[:, 0],
-            "std": self.actor.log_std.detach().exp().mean(-1), "epochs": len(logs) / self.config.minibatches,
-            "learning_rate": learning_rate,
-        }  # fmt: skip
+        diagnostics: dict[str, Any] = {
+            str(key): torch.stack([log[key].float().mean() for log in logs]).mean()
+            for key in logs[0].keys()  # noqa: SIM118
+        }
+        value, target = data.get(("agents", "state_value")), data.get(("agents", "value_target"))
+        diagnostics["explained_variance"] = 1 - _variance(target - value) / _variance(target).clamp_min(1e-8)
+        diagnostics["gradient_norm"] = torch.stack(norms).mean(0)
+        diagnostics["std"] = self.actor.log_std.detach().exp().mean(-1)
+        return diagnostics | {"epochs": len(logs) / self.config.minibatches, "learning_rate": learning_rate}
+
+    def _descend(self, batch: TensorDict) -> tuple[TensorDict, Tensor]:
+        """One gradient step; the losses and each agent's gradient norm."""
+        losses = self.loss(batch)
+        total = losses["loss_objective"] + losses["loss_critic"]
+        if self.config.entropy_coeff > 0:
+            total = total + losses["loss_entropy"]
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = clip_gradients_per_agent(self.parameters, self.config.max_grad_norm)
+        self.optimiser.step()
+        return losses.detach(), norm
+
+
+def _variance(x: Tensor) -> Tensor:
+    """Variance over time and grids of [T, B, N, 1], per agent [N]."""
+    return x.flatten(0, 1)[..., 0].var(0)
 
 
 def _make_loss(actor: GaussianActor, critic: StackedMLP, config: TrainConfig) -> IPPOLoss:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,7 @@ class StackedMLP(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         self.num_agents = num_agents
-        self.layers = nn.ModuleList(
-            [StackedLinear(num_agents, a, b, gain=math.sqrt(2.0)) for a, b in zip(widths, widths[1:], strict=False)]
-        )
+        self.layers = nn.ModuleList([StackedLinear(num_agents, a, b, gain=math.sqrt(2.0)) for a, b in pairwise(widths)])
         self.last = StackedLinear(num_agents, widths[-1], outputs, gain=final_gain)
 
     def forward(self, x: Tensor) -> Tensor:

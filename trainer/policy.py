@@ -44,10 +44,11 @@ class PolicyController:
     @torch.no_grad()
     def act(self, state: State, obs: Tensor) -> Tensor:
         """Mean action, renewed every hold, [B, N, A]."""
-        if self._held is None or self._clock % self._hold == 0:
-            self._held = self.actor(obs)[0]
+        held = self._held
+        if held is None or self._clock % self._hold == 0:
+            held = self._held = self.actor(obs)[0]
         self._clock += 1
-        return self._held
+        return held
 
 
 def load_policy(path: str | Path) -> PolicyController:

@@ -77,13 +77,19 @@ class Rollout:
             action, log_prob = policy(obs)
             self.obs[t], self.action[t], self.log_prob[t] = obs, action, log_prob
             total = torch.zeros_like(log_prob)
+            out = None
             for _ in range(self.hold):
                 before = state
                 state, out = self.sim.step(state, action)
                 total += self.learning_reward(before, out)
                 self.parts += torch.stack([part.mean(0) for part in out.reward_parts])
+            assert out is not None  # a decision is held for at least one step
             obs = out.obs
-            self.next_obs[t], self.reward[t, ..., 0], self.truncated[t, :, 0] = out.final_obs, total, out.truncated
+            self.next_obs[t], self.reward[t, ..., 0], self.truncated[t, :, 0] = (
+                out.final_obs,
+                total,
+                out.truncated,
+            )
         return state, obs
 
     def as_tensordict(self, reward_scale: Tensor) -> TensorDict:

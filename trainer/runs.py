@@ -68,7 +68,13 @@ class RunFolder:
             lines = [x for x in self.metrics.read_bytes().splitlines() if orjson.loads(x)["iteration"] <= iteration]
             write_atomically(self.metrics, b"".join(line + b"\n" for line in lines))
 
-    def save(self, name: str, weights: Mapping[str, Tensor], training: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Path:
+    def save(
+        self,
+        name: str,
+        weights: Mapping[str, Tensor],
+        training: Mapping[str, Any] | None,
+        about: Mapping[str, Any],
+    ) -> Path:
         """Write checkpoint `name`: weights.safetensors, about.json and, to resume, training.pt.
 
         Everything goes into a new folder that then takes the old one's place.
@@ -76,7 +82,10 @@ class RunFolder:
         target = self.checkpoints / name
         temporary = Path(tempfile.mkdtemp(dir=self.checkpoints, prefix=f".{name}."))
         try:
-            save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, temporary / "weights.safetensors")
+            save_file(
+                {k: v.detach().cpu().contiguous() for k, v in weights.items()},
+                temporary / "weights.safetensors",
+            )
             if training is not None:
                 torch.save(dict(training), temporary / "training.pt")
             text = json.dumps({"format": FORMAT, **about}, indent=2, default=str) + "\n"
@@ -128,5 +137,7 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     folder = find_checkpoint(path)
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     if about.get("format") != FORMAT:
-        raise ConfigError(f"{folder}: checkpoint format {about.get('format')} is not {FORMAT}, the one this version reads")
+        raise ConfigError(
+            f"{folder}: checkpoint format {about.get('format')} is not {FORMAT}, the one this version reads"
+        )
     return load_file(folder / "weights.safetensors"), about

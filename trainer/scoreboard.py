@@ -9,11 +9,9 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +50,7 @@ def score(
     Returns:
         The score, or None where the denominator is below 1 % of |mean J_grid_only| (nothing to win).
     """
-    costs = np.stack([np.asarray(j, dtype=np.float64) for j in (policy, grid_only, optimum)], axis=1)  # [E, 3]
+    costs = np.stack([policy, grid_only, optimum], axis=1).astype(np.float64)  # [E, 3]
     means = costs.mean(axis=0)
     possible = means[1] - means[2]
     if not possible >= MIN_DENOMINATOR * abs(means[1]) or possible <= 0:
@@ -78,10 +76,16 @@ def mean_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int =
 
 
 def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Means of `resamples` draws with replacement from rows of [E, C]: counts times values, [R, C]."""
-    episodes = len(values)
-    counts = np.random.default_rng(seed).multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
-    return counts @ values / episodes
+    """Means of `resamples` draws with replacement from rows of [E, C], as [R, C]."""
+    return _resample_weights(len(values), resamples, seed) @ values
+
+
+@lru_cache(maxsize=4)
+def _resample_weights(episodes: int, resamples: int, seed: int) -> np.ndarray:
+    """Share of every episode in every resample, [R, E]; drawn once for all the numbers of a scoreboard."""
+    generator = np.random.default_rng(seed)
+    counts = generator.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
+    return counts / episodes
 
 
 def _interval(samples: np.ndarray) -> tuple[float, float]:
@@ -97,9 +101,14 @@ class Outcome:
     name: str
     kind: str  # "policy", "rule", "mpc" or "optimum"
     forecast: str | None  # what it knew of the hours ahead; None: it looked at none
-    cost_j: np.ndarray  # [E] EUR, community's bill minus the worth of what the batteries gained
+    prosumer_j: np.ndarray  # [E, N] EUR, bill less the worth of the energy the battery gained
     kpis: dict[str, np.ndarray]  # name -> [E]
-    bound_j: np.ndarray | None = None  # [E] EUR, of the optimum: the linear program's value, which nothing beats
+    bound_j: np.ndarray | None = None  # [E] EUR, of the optimum: the program's value, which nothing beats
+
+    @property
+    def cost_j(self) -> np.ndarray:
+        """J of the community, [E] EUR."""
+        return self.prosumer_j.sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,7 @@ class Scoreboard:
         return cls(**{**data, "rows": tuple(rows), "seeds": tuple(data["seeds"])})
 
     def to_json(self) -> str:
-        """JSON text, schema of the design: scenario, episodes, rows of name, kind, score, score_ci, cost_eur, kpis."""
+        """JSON text of `to_dict`: scenario, episodes, rows of name, kind, score, score_ci, kpis, …"""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
     def to_csv(self) -> str:
@@ -162,7 +171,8 @@ class Scoreboard:
         writer = csv.writer(text, lineterminator="\n")
         head = ["scenario", "name", "kind", "forecast", "episodes", "score", "score_low", "score_high"]
         head += ["cost_eur", "cost_low", "cost_high", "marks"]
-        writer.writerow([*head, *(column for name in names for column in (name, f"{name}_low", f"{name}_high"))])
+        head += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
+        writer.writerow(head)
         for row in self.rows:
             cells: list[Any] = [self.scenario, row.name, row.kind, row.forecast, row.episodes, row.score]
             cells += [*(row.score_ci or (None, None)), row.cost_eur, *(row.cost_ci or (None, None))]
@@ -191,7 +201,7 @@ def build(
         ValueError: `optimum` carries no bound, or an outcome has more episodes than the two references.
     """
     if optimum.bound_j is None:
-        raise ValueError(f"{optimum.name} has no bound_j: the score needs the linear program's value per episode")
+        raise ValueError(f"{optimum.name} has no bound_j: the score needs the program's value per episode")
     rows = [_row(outcome, grid_only, optimum.bound_j) for outcome in outcomes]
     rows.sort(key=lambda row: (row.score is None, -(row.score or 0.0), row.cost_eur))
     return Scoreboard(
@@ -209,7 +219,8 @@ def _row(outcome: Outcome, grid_only: Outcome, bound_j: np.ndarray) -> Row:
     kpis = {name: mean_interval(values) for name, values in outcome.kpis.items()}
     return Row(
         name=outcome.name, kind=outcome.kind, forecast=outcome.forecast, episodes=episodes,
-        score=None if result is None else result.value, score_ci=None if result is None else _pair(result[1:]),
+        score=None if result is None else result.value,
+        score_ci=None if result is None else _pair(result[1:]),
         cost_eur=cost, cost_ci=_pair(cost_ci),
         kpis={name: _number(value[0]) for name, value in kpis.items()},
         kpi_ci={name: _pair(value[1:]) for name, value in kpis.items()},
@@ -233,20 +244,3 @@ def _number(value: float) -> float | None:
 def _pair(values: Sequence[float]) -> tuple[float, float] | None:
     low, high = values
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
-
-
-def write_atomically(path: str | Path, content: str | bytes) -> Path:
-    """Write a file so that a reader sees the old one or the whole new one; missing folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp makes files for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

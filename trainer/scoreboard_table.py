@@ -37,20 +37,20 @@ def _kpi(name: str, digits: int, factor: float = 1.0) -> Callable[[Row], str]:
 
 
 def _score(row: Row) -> str:
-    return NOT_AVAILABLE if row.score is None else f"{row.score:.3f}"
+    return NOT_AVAILABLE if row.score is None else f"{row.score:z.3f}"
 
 
 def _interval(row: Row) -> str:
-    return "" if row.score_ci is None else f"{row.score_ci[0]:.2f} … {row.score_ci[1]:.2f}"
+    return "" if row.score_ci is None else f"{row.score_ci[0]:z.2f} … {row.score_ci[1]:z.2f}"
 
 
 def bar(value: float | None, cells: int = BAR_CELLS) -> str:
     """A bar of `cells` characters for 0 … 1, in eighths; a score below 0 shows an arrow to the left."""
     if value is None:
         return ""
-    if value < 0:
+    if value < -0.5 / (8 * cells):
         return "◀"
-    eighths = round(min(value, 1.0) * cells * 8)
+    eighths = round(min(max(value, 0.0), 1.0) * cells * 8)
     return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()
 
 
@@ -79,9 +79,9 @@ COLUMNS = (
 def render(board: Scoreboard, width: int) -> Group:
     """The table with its footnotes, as wide as `width` characters allow."""
     shown = columns_for(width)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=_title(board), title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, title=_title(board), title_justify="left", title_style="bold")
     for column in shown:
-        table.add_column(column.header, justify=column.justify, no_wrap="\n" not in column.header, vertical="bottom")
+        table.add_column(column.header, justify=column.justify, width=column.width, no_wrap=True)
     for row in board.rows:
         style = STYLES.get(row.kind, "")
         cells = [Text(column.text(row)) for column in shown]
@@ -92,9 +92,9 @@ def render(board: Scoreboard, width: int) -> Group:
 
 def columns_for(width: int) -> list[Column]:
     """The columns that fit, in the order of their importance."""
-    shown, used = [], 0
+    shown, used = [], 2  # the frame
     for column in COLUMNS:
-        used += column.width + 2
+        used += column.width + 3  # a blank on either side and the divider
         if used > width and len(shown) >= 3:
             break
         shown.append(column)
@@ -117,17 +117,17 @@ def _name(row: Row, episodes: int) -> Text:
 def footnotes(board: Scoreboard) -> list[str]:
     """What a reader needs in order not to misread the table."""
     notes = [
-        f"score: share of the possible saving; 0 = grid_only ({board.grid_only_eur:,.2f} EUR: no battery, no transfers), "
-        f"1 = perfect foresight without network losses ({board.optimum_eur:,.2f} EUR).",
+        f"score: share of the possible saving; 0 = grid_only ({board.grid_only_eur:,.2f} EUR: no battery, no "
+        f"transfers), 1 = perfect foresight without network losses ({board.optimum_eur:,.2f} EUR).",
         "cost: mean per episode, less the worth of the energy the batteries gained. "
         "Compare controllers with equal forecasts only.",
     ]
     if any(row.score is None for row in board.rows):
-        notes.append("n/a: the optimum saves less than 1 % of what grid_only costs, so there is nothing to score.")
+        notes.append("score n/a: even the optimum saves less than 1 % of what grid_only costs.")
     fewer = sorted({row.episodes for row in board.rows if row.episodes < board.episodes})
     if fewer:
         counts = " or ".join(str(count) for count in fewer)
-        notes.append(f"†: on the first {counts} episodes, scored against grid_only and the optimum on these same ones.")
+        notes.append(f"†: on the first {counts} episodes, scored against the references on these same ones.")
     marks = {mark for row in board.rows for mark in row.marks}
     if MORE_OVERLOAD in marks:
         notes.append(f"{SIGNS[MORE_OVERLOAD]}: more overload hours than grid_only.")

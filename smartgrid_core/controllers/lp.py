@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from smartgrid_core.controllers.outlook import Outlook
 from smartgrid_core.simulator import Simulator
@@ -59,6 +60,9 @@ class Plan(NamedTuple):
     objective_eur: float  # cost − value · (SoC at the end − SoC at the start)
     battery_kw: np.ndarray  # [S, N] mean power, positive charges
     link_kw: np.ndarray  # [S, L] mean power from the first to the second agent of each pair
+    soc_kwh: np.ndarray  # [S, N] at the start of the block
+    net_kw: np.ndarray  # [S, N] generation − demand that the plan reckons with
+    value_eur_per_kwh: np.ndarray  # [S, N] worth of one more kWh stored at the end of the block
 
 
 def load_highspy() -> ModuleType:
@@ -79,16 +83,29 @@ def load_highspy() -> ModuleType:
 def communities(sim: Simulator) -> list[Community]:
     """Constants of every grid of the simulator, [B]."""
     p, config = sim.params, sim.config
-    fields = (
-        p.charge_kw, p.discharge_kw, p.charge_efficiency, p.discharge_efficiency, p.soc_min_kwh, p.soc_max_kwh,
-        p.trade_kw,
-    )  # fmt: skip
-    host = [x.expand(sim.num_agents, sim.num_grids).cpu().numpy().astype(np.float64) for x in fields]
-    rest = (
-        sim.links.pairs, config.links.rating_kw, config.tariff.imbalance_penalty_eur_per_kwh,
-        config.tariff.lost_load_eur_per_kwh,
-    )  # fmt: skip
-    return [Community(*(x[:, b] for x in host), *rest) for b in range(sim.num_grids)]
+
+    def host(x: Tensor) -> np.ndarray:
+        return x.expand(sim.num_agents, sim.num_grids).cpu().numpy().astype(np.float64).T  # [B, N]
+
+    charge, discharge, trade = host(p.charge_kw), host(p.discharge_kw), host(p.trade_kw)
+    charge_efficiency, discharge_efficiency = host(p.charge_efficiency), host(p.discharge_efficiency)
+    soc_min, soc_max = host(p.soc_min_kwh), host(p.soc_max_kwh)
+    return [
+        Community(
+            charge_kw=charge[b],
+            discharge_kw=discharge[b],
+            charge_efficiency=charge_efficiency[b],
+            discharge_efficiency=discharge_efficiency[b],
+            soc_min_kwh=soc_min[b],
+            soc_max_kwh=soc_max[b],
+            trade_kw=trade[b],
+            pairs=sim.links.pairs,
+            link_kw=config.links.rating_kw,
+            imbalance_penalty_eur_per_kwh=config.tariff.imbalance_penalty_eur_per_kwh,
+            lost_load_eur_per_kwh=config.tariff.lost_load_eur_per_kwh,
+        )
+        for b in range(sim.num_grids)
+    ]
 
 
 def horizons(
@@ -172,11 +189,16 @@ class CommunityProgram:
         self._highs.changeColsBounds(size, self._columns, low, high)
         self._highs.changeRowsBounds(self._rows.size, self._rows, bound, bound)
         self._run()
-        values = np.array(self._highs.getSolution().col_value)
-        agents, links = self._split(values)
+        solution = self._highs.getSolution()
+        agents, links = self._split(np.array(solution.col_value))
+        # one more kWh on the right of a content row is one more kWh stored: its dual is the fall in cost
+        value = -np.array(solution.row_dual).reshape(right.shape)[1]
         per_hour = 1.0 / np.where(horizon.hours > 0, horizon.hours, np.inf)[:, None]
         objective = self._highs.getInfo().objective_function_value + float(horizon.value_eur_per_kwh @ soc)
-        return Plan(objective, (agents[_CHARGE] - agents[_DISCHARGE]) * per_hour, (links[0] - links[1]) * per_hour)
+        return Plan(
+            objective, (agents[_CHARGE] - agents[_DISCHARGE]) * per_hour, (links[0] - links[1]) * per_hour,
+            np.concatenate([soc[None], agents[_SOC, :-1]]), -right[0] * per_hour, value,
+        )  # fmt: skip
 
     def _run(self) -> None:
         optimal = self._highspy.HighsModelStatus.kOptimal
@@ -201,7 +223,8 @@ class CommunityProgram:
         buy, sell = horizon.import_eur_per_kwh[:, None], horizon.export_eur_per_kwh[:, None]
         penalty = self.community.imbalance_penalty_eur_per_kwh
         agents[_BUY], agents[_SELL] = buy, -sell
-        agents[_SHORT] = np.where(horizon.on_grid, np.maximum(buy, sell) + penalty, self.community.lost_load_eur_per_kwh)
+        short = np.maximum(buy, sell) + penalty
+        agents[_SHORT] = np.where(horizon.on_grid, short, self.community.lost_load_eur_per_kwh)
         agents[_LONG] = np.where(horizon.on_grid, penalty - np.minimum(buy, sell), 0.0)
         agents[_SOC, -1] = -horizon.value_eur_per_kwh
         return costs

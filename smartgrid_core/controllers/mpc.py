@@ -10,7 +10,8 @@ from torch import Tensor
 from smartgrid_core.config import ForecastKind, GridConfig
 from smartgrid_core.controllers.lp import CommunityProgram, communities, horizons
 from smartgrid_core.controllers.outlook import Outlook, forecast, foresight
-from smartgrid_core.controllers.setpoints import Schedule, value_of_energy
+from smartgrid_core.controllers.protocol import action_from_setpoints
+from smartgrid_core.controllers.setpoints import Schedule, absorb_deviation, value_of_energy
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 
@@ -25,8 +26,9 @@ def day_blocks(config: GridConfig) -> tuple[int, ...]:
 class MpcController:
     """Plans every community anew each hour and follows the plan's set-points in between.
 
-    A grid's plan is also made anew as soon as an outage or an unannounced price begins or ends. Between plans the
-    batteries and links do as planned and the trade closes every meter on what demand and generation really are.
+    A grid's plan is also made anew as soon as an outage or an unannounced price begins or ends. Between plans
+    the links do as planned, the trade closes every meter, and what demand and generation are beside the forecast
+    goes to battery or utility, whichever the plan's marginal value of stored energy makes cheaper.
     Stored energy counts at the lowest import price seen so far or ahead; the horizon ends with the episode.
 
     Args:
@@ -71,9 +73,10 @@ class MpcController:
         due = (self._age >= self._every) | self._surprised(now)
         if due.any():
             self._plan(state, due)
-        action = self._schedule.action(state, self._age)
+        plan = self._schedule.setpoints(self._age)
         self._age = self._age + 1
-        return action
+        battery_kw = absorb_deviation(self.sim, state, plan)
+        return action_from_setpoints(self.sim, state, battery_kw, plan.transfers_kw)
 
     def _surprised(self, now: Outlook) -> np.ndarray:
         """Grids [B] whose outages or price differ from what their plan took for granted."""
@@ -90,12 +93,13 @@ class MpcController:
         remaining = sim.config.episode_steps - state.step.cpu().numpy()
         steps = int(min(sum(self._blocks), remaining.max()))
         outlook = forecast(sim, state, steps, self.forecast_kind)
-        self._lowest_price = np.minimum(self._lowest_price, _lowest(outlook, remaining))
+        lowest = np.minimum(self._lowest_price, _lowest(outlook, remaining))
+        self._lowest_price = np.where(due, lowest, self._lowest_price)
         ahead = horizons(
             outlook, self._blocks, remaining, sim.config.step_h, state.soc_kwh.double().cpu().numpy(),
             value_of_energy(sim, self._lowest_price),
         )  # fmt: skip
-        for grid in np.flatnonzero(due):
+        for grid in np.flatnonzero(due).tolist():
             self._schedule.store(grid, self._programs[grid].solve(ahead[grid]))
         self._assume(outlook, due)
         self._age = np.where(due, 0, self._age)

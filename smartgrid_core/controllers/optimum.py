@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from smartgrid_core.controllers.lp import CommunityProgram, Plan, communities, horizons
 from smartgrid_core.controllers.outlook import foresight
+from smartgrid_core.controllers.protocol import action_from_setpoints
 from smartgrid_core.controllers.setpoints import Schedule, value_of_energy
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
@@ -44,6 +46,17 @@ class OptimumController:
         self._first_step = state.step.cpu().numpy()
         for grid, plan in enumerate(plans):
             self._schedule.store(grid, plan)
+        self._sim = sim
+        self._soc_kwh = np.stack([plan.soc_kwh for plan in plans], axis=1)  # [T, B, N]
 
     def act(self, state: State, obs: Tensor) -> Tensor:
-        return self._schedule.action(state, state.step.cpu().numpy() - self._first_step)
+        step = state.step.cpu().numpy() - self._first_step
+        plan = self._schedule.setpoints(step)
+        battery_kw = plan.battery_kw + self._catch_up_kw(state, step)
+        return action_from_setpoints(self._sim, state, battery_kw, plan.transfers_kw)
+
+    def _catch_up_kw(self, state: State, step: np.ndarray) -> Tensor:
+        """Battery power that makes up for what earlier steps could not do as planned, [B, N]."""
+        p, planned = self._sim.params, self._soc_kwh[step, np.arange(self._sim.num_grids)]
+        missing_kw = (torch.from_numpy(planned).to(state.soc_kwh) - state.soc_kwh) / self._sim.config.step_h
+        return missing_kw.clamp_min(0) / p.charge_efficiency.T + missing_kw.clamp_max(0) * p.discharge_efficiency.T

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State, kernel
@@ -48,10 +49,8 @@ def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
     The same series feed the window means that learners observe.
     """
     first = foresight(sim, state, 1)
-    table, spd = sim.table, sim.config.steps_per_day
-    row = _host(state.row, np.int64)[None] + np.arange(steps)[:, None]  # [H, B]
-    row = _within_block(row, table.profiles.block, spd)
-    prices = _host(table.time_rows, np.float64)[row][..., :2] * _host(sim.params.price_level)[..., None]
+    table, row = sim.table, _host(rows_ahead(sim, state, steps), np.int64)
+    prices = _host(known_prices(sim, state, steps))
     series = []
     for name, column, jitter, scale in (
         ("demand", state.demand_column, state.demand_jitter, sim.params.demand_scale),
@@ -62,19 +61,28 @@ def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
     on_grid, energised = (np.ones((steps, *first.on_grid.shape[1:]), dtype=bool) for _ in range(2))
     hour = max(1, round(1 / sim.config.step_h))
     on_grid[:hour], energised[:hour] = first.on_grid, first.energised
+    prices[:hour, :, 0] += first.import_eur_per_kwh - prices[0, :, 0]
     out = Outlook(series[0], series[1], prices[..., 0], prices[..., 1], on_grid, energised)
     for target, known in zip(out[:4], first[:4], strict=True):
         target[0] = known[0]
     return out
 
 
-def _within_block(row: np.ndarray, block: np.ndarray, steps_per_day: int) -> np.ndarray:
-    """Rows past the end of the first row's block fall back to the same time of the block's last day."""
-    ends = np.append(np.flatnonzero(np.diff(block)), block.size - 1)
-    last = ends[np.searchsorted(ends, row[0])][None]  # [1, B] last row of the block each grid is in
-    over = np.maximum(row - last, 0)
-    return row - -(-over // steps_per_day) * steps_per_day
+def known_prices(sim: Simulator, state: State, steps: int) -> Tensor:
+    """Import and export price of the next steps as published, events not included: [H, B, 2] EUR/kWh."""
+    return sim.table.time_rows[rows_ahead(sim, state, steps)][..., :2] * sim.params.price_level[:, None]
 
 
-def _host(x: torch.Tensor, dtype: type = np.float64) -> np.ndarray:
+def rows_ahead(sim: Simulator, state: State, steps: int) -> Tensor:
+    """Time rows of the next steps, [H, B] int64; beyond the block's end the same time of its last day stands in."""
+    block, spd = sim.table.profiles.block, sim.config.steps_per_day
+    ends = torch.from_numpy(np.append(np.flatnonzero(np.diff(block)), block.size - 1)).to(state.row.device)
+    first = state.row.long()
+    last = ends[torch.searchsorted(ends, first)]
+    row = first + torch.arange(steps, device=first.device)[:, None]
+    days_over = (row - last + spd - 1).clamp_min(0) // spd
+    return row - days_over * spd
+
+
+def _host(x: Tensor, dtype: type = np.float64) -> np.ndarray:
     return x.detach().cpu().numpy().astype(dtype)

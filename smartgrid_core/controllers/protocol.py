@@ -27,7 +27,9 @@ class Controller(Protocol):
         ...
 
 
-def action_from_setpoints(sim: Simulator, state: State, battery_kw: Tensor, transfers_kw: Tensor | None = None) -> Tensor:
+def action_from_setpoints(
+    sim: Simulator, state: State, battery_kw: Tensor, transfers_kw: Tensor | None = None
+) -> Tensor:
     """The action that makes the batteries do `battery_kw` and the links carry `transfers_kw`.
 
     The trade closes the meter, whichever `trade_mode` the scenario has. Set-points beyond what battery, link
@@ -41,15 +43,16 @@ def action_from_setpoints(sim: Simulator, state: State, battery_kw: Tensor, tran
         [B, N, K + 1].
     """
     params, config = sim.params, sim.config
-    wanted = kernel(battery_kw)
+    chargeable, dischargeable = battery.limits_kw(kernel(state.soc_kwh), params, config.step_h)
+    wanted = torch.minimum(torch.maximum(kernel(battery_kw), -dischargeable), chargeable)
     n, b = wanted.shape
     flow = wanted.new_zeros(sim.num_slots, n, b) if transfers_kw is None else kernel(transfers_kw)
+    flow = torch.minimum(torch.maximum(flow, -params.link_kw), params.link_kw)
     links = flow / params.link_kw.clamp_min(1e-9)
     residual = kernel(state.generation_kw) - kernel(state.demand_kw) + flow.sum(0)
     if config.trade_mode == "absolute":
         trade = (wanted - residual) / params.trade_kw.clamp_min(1e-9)
     else:
-        chargeable, dischargeable = battery.limits_kw(kernel(state.soc_kwh), params, config.step_h)
         follow = torch.minimum(torch.maximum(residual, -dischargeable), chargeable)
         trade = (wanted - follow) / params.shift_kw.clamp_min(1e-9)
     return public(torch.cat([links, trade[None]]).clamp(-1, 1))

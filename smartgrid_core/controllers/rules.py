@@ -48,8 +48,8 @@ class RandomController(_Rule):
     def act(self, state: State, obs: Tensor) -> Tensor:
         n, a = self.sim.num_agents, self.sim.action_dim
         key = rng.combine(rng.combine(rng.combine(state.key, self.seed), state.episode), state.step)
-        rows = torch.arange(a * n, dtype=torch.int32, device=key.device)
-        drawn = rng.uniform(key, rng.Stream.POLICY, rows).view(a, n, -1)
+        rows = rng.rows(rng.Stream.POLICY, a * n).to(key.device)
+        drawn = rng.uniform(key, rows).view(a, n, -1)
         return public(2 * drawn - 1)
 
 

@@ -106,9 +106,7 @@ def _rows(path: Path) -> list[_Row]:
         rows: list[_Row] = []
         for values in reader:
             if "extra" in values:
-                raise FeederError(
-                    f"{path}, line {reader.line_num}: more cells than the first line has columns"
-                )
+                raise FeederError(f"{path}, line {reader.line_num}: more cells than the first line has columns")
             rows.append(_Row(path, reader.line_num, {k: v.strip() for k, v in values.items()}))
     if not rows:
         raise FeederError(f"{path}: no branches; expected one row a branch below the column names")
@@ -143,9 +141,7 @@ def _nominal_voltages(rows: list[_Row], index: dict[str, int], vn_kv: float) -> 
     return [known.get(i, vn_kv) for i in index.values()]
 
 
-def _branches(
-    rows: list[_Row], index: dict[str, int], voltages: list[float], frequency_hz: float
-) -> list[Branch]:
+def _branches(rows: list[_Row], index: dict[str, int], voltages: list[float], frequency_hz: float) -> list[Branch]:
     branches: list[Branch] = []
     taken: set[str] = set()
     for row in rows:

@@ -44,24 +44,18 @@ class Feeder:
     v0_pu: float  # p.u., voltage held at the slack
     s_base_kva: float  # kVA, base of every p.u. impedance and admittance below
     branch_names: tuple[str, ...]  # M, unique
-    kind: tuple[
-        str, ...
-    ]  # M, "line", "transformer" or "switch" (a closed bus-bus switch: no impedance, no rating)
+    kind: tuple[str, ...]  # M, "line", "transformer" or "switch" (a closed bus-bus switch: no impedance, no rating)
     from_bus: IntArray  # [M] bus nearer the slack
     to_bus: IntArray  # [M] bus farther from the slack
     r_pu: Array  # [M] p.u., series resistance
     x_pu: Array  # [M] p.u., series reactance
     charging_g_pu: Array  # [M] p.u., shunt conductance of a line at each of its two ends (π model)
     charging_b_pu: Array  # [M] p.u., shunt susceptance of a line at each of its two ends (π model)
-    magnetising_g_pu: (
-        Array  # [M] p.u., conductance of a transformer's no-load branch, at mid-impedance (T model)
-    )
+    magnetising_g_pu: Array  # [M] p.u., conductance of a transformer's no-load branch, at mid-impedance (T model)
     magnetising_b_pu: Array  # [M] p.u., susceptance of that branch, negative
     rating_from_kva: Array  # [M] kVA, rated current × √3 × nominal voltage of from_bus
     rating_to_kva: Array  # [M] kVA, rated current × √3 × nominal voltage of to_bus
-    bus_shunt_g_pu: (
-        Array  # [n] p.u., further conductance to earth at the bus, e.g. a line open at its far end
-    )
+    bus_shunt_g_pu: Array  # [n] p.u., further conductance to earth at the bus, e.g. a line open at its far end
     bus_shunt_b_pu: Array  # [n] p.u.
     voltage_scale: Array  # [n] no-load voltage in p.u. of vn_kv for 1 p.u. at the slack
     xy: Array | None = None  # [n, 2] positions for drawing, any unit, or None
@@ -102,7 +96,7 @@ class Feeder:
         return float(self.magnetising_g_pu.sum() * self.s_base_kva)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What it takes to build the feeder again, as arrays without pickled objects (for ``numpy.savez``)."""
+        """What it takes to build the feeder again: arrays, no pickled objects, fit for ``numpy.savez``."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         return {key: np.asarray(value) for key, value in values.items() if value is not None}
 
@@ -241,9 +235,7 @@ def _check_values(feeder: Feeder) -> None:
             raise FeederError(f"{what} of {names[i]!r} is {values[i]:g}, expected {expected}")
     for i, kind in enumerate(feeder.kind):
         if kind not in KINDS:
-            raise FeederError(
-                f"kind of branch {feeder.branch_names[i]!r} is {kind!r}, expected one of {KINDS}"
-            )
+            raise FeederError(f"kind of branch {feeder.branch_names[i]!r} is {kind!r}, expected one of {KINDS}")
     if not (feeder.v0_pu > 0 and feeder.s_base_kva > 0):
         raise FeederError(f"v0_pu = {feeder.v0_pu} and s_base_kva = {feeder.s_base_kva} must both be > 0")
 
@@ -256,9 +248,7 @@ def _paths(feeder: Feeder) -> tuple[IntArray, Array]:
     for e in range(M):
         to = int(feeder.to_bus[e])
         if parent[to] >= 0 or to == feeder.slack:
-            raise FeederError(
-                f"branch {feeder.branch_names[e]!r} closes a loop at bus {feeder.bus_names[to]!r}"
-            )
+            raise FeederError(f"branch {feeder.branch_names[e]!r} closes a loop at bus {feeder.bus_names[to]!r}")
         parent[to] = e
         children.setdefault(int(feeder.from_bus[e]), []).append(e)
     path = np.zeros((M, n))

@@ -47,7 +47,9 @@ class FoldedNetwork(nn.Module):
     z_iterate: Tensor  # [2k, 2k]
     w_iterate: Tensor  # [2k, 1]
     h_iterate: Tensor  # [2k, 2]
+    z_first: Tensor  # [2k, 2k]
     z_busbar: Tensor  # [2, 2k]
+    z_busbar_first: Tensor  # [2, 2k]
     w_busbar: Tensor  # [2, 1]
     source_pu: Tensor  # [2, 1]
     z_output: Tensor  # [2R, 2k]
@@ -55,10 +57,9 @@ class FoldedNetwork(nn.Module):
     h_output: Tensor  # [2R, 2]
     loss_weight: Tensor  # [2, N + E] grid, island
     behind: Tensor  # [N, 1]
+    injection_node: Tensor  # [k]
 
-    def __init__(
-        self, reduction: Reduction, injections: np.ndarray, v0_pu: float, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, reduction: Reduction, injections: np.ndarray, v0_pu: float, dtype: torch.dtype) -> None:
         super().__init__()
         red, busbar = reduction, reduction.busbar
         self.nodes, self.series, self.terminals = red.nodes, red.series, len(red.terminal_series)
@@ -69,7 +70,9 @@ class FoldedNetwork(nn.Module):
             "z_iterate": _stacked(-z_out[injections]),
             "w_iterate": _stacked(red.w_out[injections][:, None])[:, :1],
             "h_iterate": _stacked(red.h_out[injections][:, None]),
+            "z_first": _of_conjugate(-z_out[injections] / red.w_out[injections].conj()),
             "z_busbar": _stacked(-z_out[[busbar]]),
+            "z_busbar_first": _of_conjugate(-z_out[[busbar]] / red.w_out[injections].conj()),
             "w_busbar": _stacked(red.w_out[[busbar]][:, None])[:, :1],
             "source_pu": np.array([[v0_pu], [0.0]]),
             "z_output": _stacked(-z_out),
@@ -77,36 +80,42 @@ class FoldedNetwork(nn.Module):
             "h_output": _stacked(red.h_out[:, None]),
             "loss_weight": np.stack([whole, whole * np.concatenate([red.behind, red.inside])]),
             "behind": red.behind[:, None].astype(float),
+            "injection_node": injections,
         }
         register(self, buffers, dtype)
-        self.injections = injections.tolist()
+        self.injections: list[int] = injections.tolist()
+        self.contiguous = self.injections == list(range(self.injections[0], self.injections[-1] + 1))
         self.all_behind = bool(red.behind[injections].all())
 
-    def forward(
-        self, p: Tensor, q: Tensor, islanded: Tensor | None, iterations: int, floor_squared: float
-    ) -> Solution:
+    def forward(self, p: Tensor, q: Tensor, islanded: Tensor | None, iterations: int, floor_squared: float) -> Solution:
         """``islanded`` [B] bool or None."""
         B = p.shape[1]
         island = None if islanded is None else islanded.to(p.dtype)[None]
         if island is not None and not self.all_behind:
-            lost = 1.0 - self.behind[self.injections]
+            lost = 1.0 - self.behind.index_select(0, self.injection_node)
             p, q = p - p * lost * island, q - q * lost * island
-        v, last = self.w_iterate.expand(-1, B), None
+        # at the flat start the currents are linear in p and q, so the first iteration is one product
+        power = torch.cat((p, q))
+        v = torch.addmm(self.w_iterate, self.z_first, power)
         if island is not None:
-            v = torch.addmm(v, self.h_iterate, (self.source_pu - self.w_busbar) * island)
-        current, source = v, None
-        for _ in range(iterations):
+            busbar = torch.addmm(self.w_busbar, self.z_busbar_first, power)
+            v = torch.addmm(v, self.h_iterate, (self.source_pu - busbar) * island)
+        for _ in range(iterations - 1):
             current, source = self._currents(p, q, v, island, floor_squared)
-            last, v = v, torch.addmm(self.w_iterate, self.z_iterate, current)
+            v = torch.addmm(self.w_iterate, self.z_iterate, current)
             if source is not None:
                 v = torch.addmm(v, self.h_iterate, source)
-        assert last is not None
-        residual = (v - last).abs().amax(0)
         current, source = self._currents(p, q, v, island, floor_squared)
         outputs = torch.addmm(self.w_output, self.z_output, current)
         if source is not None:
             outputs = torch.addmm(outputs, self.h_output, source)
-        return self._solution(outputs.view(2, -1, B), residual, island)
+        outputs = outputs.view(2, -1, B)
+        if self.contiguous:
+            reported = outputs[:, self.injections[0] : self.injections[-1] + 1]
+        else:
+            reported = outputs.index_select(1, self.injection_node)
+        residual = (reported - v.reshape(2, -1, B)).abs().amax((0, 1))
+        return self._solution(outputs, residual, island)
 
     def _currents(
         self, p: Tensor, q: Tensor, v: Tensor, island: Tensor | None, floor_squared: float
@@ -166,9 +175,7 @@ class BranchNetwork(nn.Module):
     ) -> None:
         super().__init__()
         red = reduction
-        others = [
-            i for i in np.flatnonzero(red.y).tolist() if i != slack and i not in set(injections.tolist())
-        ]
+        others = [i for i in np.flatnonzero(red.y).tolist() if i != slack and i not in set(injections.tolist())]
         drawing = np.concatenate([injections, np.array(others, dtype=np.int64)])
         self.injections, self.others, self.busbar = len(injections), len(others), red.busbar
         self.has_shunts = bool((red.y[drawing] != 0).any())
@@ -209,20 +216,18 @@ class BranchNetwork(nn.Module):
         alive_drawing = None if alive is None else alive.index_select(0, self.drawing)
         r, x = self._impedances(impedance_scale, island)
         # the reference's voltage, referred to the slack side [1, B] or a number
-        reference = (
-            self.v0_pu if island is None else self.v0_pu * (1.0 + (1.0 / self.busbar_scale - 1.0) * island)
-        )
+        reference = self.v0_pu if island is None else self.v0_pu * (1.0 + (1.0 / self.busbar_scale - 1.0) * island)
         flat = (self.scale * reference).index_select(0, self.drawing)
         flat = torch.stack((flat, torch.zeros_like(flat)))
-        v, last = flat.expand(2, -1, p.shape[1]), flat
+        v = flat.expand(2, -1, p.shape[1])
         for _ in range(iterations):
             branch = torch.matmul(self.path, self._currents(p, q, v, alive_drawing, floor_squared))
-            last, v = v, flat - torch.matmul(self.path.T, _times(r, x, branch))
-        residual = (v - last).abs().amax((0, 1))
+            v = flat - torch.matmul(self.path.T, _times(r, x, branch))
         current = self._currents(p, q, v, alive_drawing, floor_squared)
         branch = torch.matmul(self.path, current)
         drop_r, drop_i = torch.matmul(self.path_all.T, _times(r, x, branch)).unbind(0)
         v_all = torch.stack((self.scale * reference - drop_r, -drop_i))
+        residual = (v_all.index_select(1, self.drawing) - v).abs().amax((0, 1))
         return self._solution(v_all, current, branch, r, reference, residual, alive, island)
 
     def _alive(self, branch_open: Tensor | None, island: Tensor | None) -> Tensor | None:
@@ -251,9 +256,7 @@ class BranchNetwork(nn.Module):
             r, x = r * connected, x * connected
         return r, x
 
-    def _currents(
-        self, p: Tensor, q: Tensor, v: Tensor, alive: Tensor | None, floor_squared: float
-    ) -> Tensor:
+    def _currents(self, p: Tensor, q: Tensor, v: Tensor, alive: Tensor | None, floor_squared: float) -> Tensor:
         """[2, K, B] of consumers and shunts."""
         current = load_current(p, q, v[:, : self.injections], floor_squared)
         if self.others:
@@ -296,10 +299,13 @@ def _stacked(matrix: ComplexArray) -> Array:
     return np.block([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
 
 
+def _of_conjugate(matrix: ComplexArray) -> Array:
+    """A complex matrix as the real one that takes stacked p and q to the product with p − jq."""
+    return np.block([[matrix.real, matrix.imag], [matrix.imag, -matrix.real]])
+
+
 def register(module: nn.Module, arrays: dict[str, np.ndarray], dtype: torch.dtype) -> None:
     """Arrays as buffers that move with the module; floats in ``dtype``."""
     for name, array in arrays.items():
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        module.register_buffer(
-            name, tensor.to(dtype) if tensor.is_floating_point() else tensor, persistent=False
-        )
+        module.register_buffer(name, tensor.to(dtype) if tensor.is_floating_point() else tensor, persistent=False)

@@ -35,11 +35,7 @@ def read_pandapower(net: Any) -> Feeder:
         raise FeederError(f"the net has {len(buses)} in-service buses; a feeder needs at least 2")
     position = {index: i for i, index in enumerate(bus_table.index)}
     slack, v0_pu = _external_grid(net, position)
-    branches = (
-        _lines(net, buses, position)
-        + _transformers(net, buses, position)
-        + _bus_switches(net, buses, position)
-    )
+    branches = _lines(net, buses, position) + _transformers(net, buses, position) + _bus_switches(net, buses, position)
     names = unique_names([b.name for b in branches], "branch", [b.kind for b in branches])
     for branch, name in zip(branches, names, strict=True):  # a line and a transformer may share a name
         branch.name = name
@@ -53,8 +49,8 @@ def _raise_on_unsupported(net: Any) -> None:
         if rows is not None and len(rows) and bool(rows.in_service.astype(bool).any()):
             row = rows.index[rows.in_service.astype(bool)][0]
             raise FeederError(
-                f"the net has an in-service {table} (row {row}); a feeder is made of lines, two-winding transformers "
-                "and switches. Model it as consumption or take it out of service"
+                f"the net has an in-service {table} (row {row}); a feeder is made of lines, "
+                "two-winding transformers and switches. Model it as consumption or take it out of service"
             )
 
 
@@ -102,9 +98,7 @@ def _lines(net: Any, buses: list[Bus], position: dict[Any, int]) -> list[Branch]
             continue
         near, far = buses[position[ends[0]]], buses[position[ends[-1]]]
         if not math.isclose(near.vn_kv, far.vn_kv):
-            raise FeederError(
-                f"line {name!r} joins buses of {near.vn_kv} kV and {far.vn_kv} kV; expected one voltage"
-            )
+            raise FeederError(f"line {name!r} joins buses of {near.vn_kv} kV and {far.vn_kv} kV; expected one voltage")
         parallel, km, base = float(row.parallel), float(row.length_km), _base_ohm(near)
         z = complex(row.r_ohm_per_km, row.x_ohm_per_km) * km / parallel / base
         omega_c = 2 * math.pi * net.f_hz * row.c_nf_per_km * 1e-9
@@ -114,9 +108,7 @@ def _lines(net: Any, buses: list[Bus], position: dict[Any, int]) -> list[Branch]
             continue
         rating_ka = float(row.max_i_ka) * float(row.get("df", 1.0)) * parallel
         if not rating_ka > 0:
-            raise FeederError(
-                f"line {name!r}: max_i_ka × df × parallel = {rating_ka:g} kA, expected a rating > 0"
-            )
+            raise FeederError(f"line {name!r}: max_i_ka × df × parallel = {rating_ka:g} kA, expected a rating > 0")
         rating = math.sqrt(3) * near.vn_kv * rating_ka * 1e3
         i, j = position[row.from_bus], position[row.to_bus]
         found.append(Branch(name, LINE, i, j, z, rating, rating, charging_pu=half))
@@ -132,9 +124,7 @@ def _transformers(net: Any, buses: list[Bus], position: dict[Any, int]) -> list[
         if not row.in_service or not ends:
             continue
         if bool(row.get("tap_dependency_table", False)):
-            raise FeederError(
-                f"transformer {name!r} uses a tap dependency table; expected a fixed vk_percent"
-            )
+            raise FeederError(f"transformer {name!r} uses a tap dependency table; expected a fixed vk_percent")
         if any(not math.isclose(float(row.get(c, 0.5)), 0.5) for c in _LEAKAGE_RATIOS if c in row.index):
             raise FeederError(f"transformer {name!r}: leakage ratios other than 0.5 are not supported")
         if not (row.sn_mva > 0 and row.vk_percent > 0):
@@ -167,9 +157,7 @@ def _transformer(row: Any, name: str, hv_bus_kv: float, lv_bus_kv: float) -> Bra
     z = complex(row.vkr_percent, math.sqrt(row.vk_percent**2 - row.vkr_percent**2)) * per_base
     core_kva = float(row.i0_percent) / 100 * sn_kva
     susceptance_kva = -math.sqrt(max(core_kva**2 - float(row.pfe_kw) ** 2, 0.0))
-    magnetising = (
-        complex(float(row.pfe_kw), susceptance_kva) * parallel / S_BASE_KVA * (lv_bus_kv / lv_kv) ** 2
-    )
+    magnetising = complex(float(row.pfe_kw), susceptance_kva) * parallel / S_BASE_KVA * (lv_bus_kv / lv_kv) ** 2
     rated = sn_kva * parallel * float(row.df)
     if not rated > 0:
         raise FeederError(f"transformer {name!r}: sn_mva × parallel × df = {rated / 1e3:g} MVA, expected > 0")
@@ -179,7 +167,7 @@ def _transformer(row: Any, name: str, hv_bus_kv: float, lv_bus_kv: float) -> Bra
 
 
 def _tapped_voltages(row: Any) -> tuple[float, float]:
-    """kV, rated voltages at the tap position; a tap without ``tap_changer_type`` does nothing in pandapower."""
+    """kV, rated voltages at the tap position; like pandapower, blind to a tap without tap_changer_type."""
     rated = {"hv": float(row.vn_hv_kv), "lv": float(row.vn_lv_kv)}
     for t in ("", "2"):
         kind, side = row.get(f"tap{t}_changer_type"), row.get(f"tap{t}_side")

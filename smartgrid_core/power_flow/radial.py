@@ -92,9 +92,7 @@ def radial_feeder(
                 )
             )
             name = f"line{lateral + 1}.{section + 1}"
-            branches.append(
-                Branch(name, LINE, near, far, z, rating_kva, rating_kva, charging_pu=half_charging)
-            )
+            branches.append(Branch(name, LINE, near, far, z, rating_kva, rating_kva, charging_pu=half_charging))
             near = far
     return assemble(f"radial-{buses}", rows, branches, slack=0, v0_pu=v0_pu, s_base_kva=S_BASE_KVA)
 
@@ -132,11 +130,9 @@ def transformer_branch(
     no_load_current_percent: float,
     s_base_kva: float,
 ) -> Branch:
-    """A two-winding transformer at nominal ratio from its name plate (vk: short-circuit test of EN 60076-1)."""
+    """A two-winding transformer at nominal ratio from its name plate (vk: short-circuit test, EN 60076-1)."""
     if not 0 <= vkr_percent <= vk_percent:
-        raise FeederError(
-            f"transformer {name!r}: vkr_percent = {vkr_percent}, expected 0 to {vk_percent} (vk_percent)"
-        )
+        raise FeederError(f"transformer {name!r}: vkr_percent = {vkr_percent}, expected 0 to {vk_percent} (vk_percent)")
     per_base = s_base_kva / sn_kva / 100.0
     z = complex(vkr_percent, math.sqrt(vk_percent**2 - vkr_percent**2)) * per_base
     core_kva = no_load_current_percent / 100.0 * sn_kva

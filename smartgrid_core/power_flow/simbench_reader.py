@@ -60,9 +60,7 @@ def simbench_net(code: str) -> Any:
         try:
             net = simbench.get_simbench_net(code)
         except (ValueError, KeyError, IndexError) as error:
-            raise FeederError(
-                f"SimBench has no grid {code!r}, expected one like '1-LV-rural1--0-sw'"
-            ) from error
+            raise FeederError(f"SimBench has no grid {code!r}, expected one like '1-LV-rural1--0-sw'") from error
     net.trafo["tap_changer_type"] = "Ratio"
     net.name = code
     return net

@@ -31,7 +31,7 @@ class PowerFlowResult(NamedTuple):
     loss_kw: Tensor  # [B] kW in lines and transformers, no-load losses included
     slack_kw: Tensor  # [B] kW drawn from the reference: the slack, or the unit at the busbar of an island
     converged: Tensor  # [B] bool
-    residual_pu: Tensor  # [B] p.u., largest change of a voltage component in the last iteration
+    residual_pu: Tensor  # [B] p.u., the reported voltages less those they were computed from
     energised: Tensor  # [B, n] bool
 
 
@@ -72,9 +72,7 @@ class PowerFlow(nn.Module):
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype = {dtype}, expected torch.float32 or torch.float64")
         if not (0 < v_floor_pu < 1 and tolerance > 0):
-            raise ValueError(
-                f"v_floor_pu = {v_floor_pu}, expected 0 to 1; tolerance = {tolerance}, expected > 0"
-            )
+            raise ValueError(f"v_floor_pu = {v_floor_pu}, expected 0 to 1; tolerance = {tolerance}, expected > 0")
         injections = _checked_injections(feeder, injection_buses)
         self.feeder, self.dtype = feeder, dtype
         self.iterations, self.tolerance, self.v_floor_pu = iterations, tolerance, v_floor_pu
@@ -119,13 +117,11 @@ class PowerFlow(nn.Module):
         for start in range(0, B, block) if block < B else (0,):
             rows = slice(start, start + block)
             p, q = (self._columns(t[rows]) for t in (p_kw, q_kvar))
-            scale = None if impedance_scale is None else impedance_scale[rows].T
+            scale = None if impedance_scale is None else _swapped(impedance_scale[rows])
             opened = None if branch_open is None else branch_open[rows].T
             island = None if islanded is None else islanded[rows]
             parts.append(self.solve(p, q, scale, opened, island))
-        return PowerFlowResult(
-            *(torch.cat([_batch_first(t) for t in field]) for field in zip(*parts, strict=True))
-        )
+        return PowerFlowResult(*(torch.cat([_swapped(t) for t in field]) for field in zip(*parts, strict=True)))
 
     def solve(
         self,
@@ -196,9 +192,7 @@ class PowerFlow(nn.Module):
         what = "bus (feeder.bus_names)" if self._all_buses else "injection bus"
         for name, t in (("p_kw", p_kw), ("q_kvar", q_kvar)):
             if t.dim() != 2 or t.shape[1] != columns or t.shape[0] < 1:
-                raise ValueError(
-                    f"{name} has shape {tuple(t.shape)}, expected [B, {columns}]: one column a {what}"
-                )
+                raise ValueError(f"{name} has shape {tuple(t.shape)}, expected [B, {columns}]: one column a {what}")
         B, M = p_kw.shape[0], self.feeder.num_branches
         if q_kvar.shape[0] != B:
             raise ValueError(f"p_kw has {B} rows, q_kvar {q_kvar.shape[0]}; expected as many")
@@ -217,9 +211,7 @@ class PowerFlow(nn.Module):
     ) -> None:
         k, M = len(self.injection_buses), self.feeder.num_branches
         if p_kw.dim() != 2 or p_kw.shape[0] != k:
-            raise ValueError(
-                f"p_kw has shape {tuple(p_kw.shape)}, expected [{k}, B]: one row an injection bus"
-            )
+            raise ValueError(f"p_kw has shape {tuple(p_kw.shape)}, expected [{k}, B]: one row an injection bus")
         B = p_kw.shape[1]
         _check_shape("q_kvar", q_kvar, (k, B))
         _check_shape("impedance_scale", impedance_scale, (B,), (M, B))
@@ -233,7 +225,7 @@ def _check_shape(name: str, tensor: Tensor | None, *expected: tuple[int, ...]) -
         raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {wanted}")
 
 
-def _batch_first(tensor: Tensor) -> Tensor:
+def _swapped(tensor: Tensor) -> Tensor:
     return tensor.T if tensor.dim() == 2 else tensor
 
 
@@ -245,11 +237,7 @@ def _checked_injections(feeder: Feeder, buses: Sequence[int] | np.ndarray | Tens
     if index.size == 0 or index.min() < 0 or index.max() >= n:
         raise ValueError(f"injection_buses = {index.tolist()}, expected indices 0 to {n - 1}, at least one")
     if len(set(index.tolist())) != index.size:
-        raise ValueError(
-            f"injection_buses = {index.tolist()} names a bus twice; add up the consumption of one bus"
-        )
+        raise ValueError(f"injection_buses = {index.tolist()} names a bus twice; add up the consumption of one bus")
     if feeder.slack in index:
-        raise ValueError(
-            f"injection_buses contains the slack bus {feeder.slack}, whose consumption loads no branch"
-        )
+        raise ValueError(f"injection_buses contains the slack bus {feeder.slack}, whose consumption loads no branch")
     return index

@@ -58,10 +58,10 @@ def assemble(
     to_scale = np.array([scale[b.to_bus] for b in ordered])
     flipped = np.array([from_bus[e] != branches[e].from_bus for e in order], dtype=bool)
     ratings = np.array([(b.rating_from_kva, b.rating_to_kva) for b in ordered]).reshape(-1, 2)
-    z: ComplexArray = np.array([b.z_pu for b in ordered], dtype=complex) / to_scale**2
-    charging: ComplexArray = np.array([b.charging_pu for b in ordered], dtype=complex) * to_scale**2
-    magnetising: ComplexArray = np.array([b.magnetising_pu for b in ordered], dtype=complex) * to_scale**2
-    shunt: ComplexArray = np.array([b.shunt_pu for b in buses], dtype=complex) * scale**2
+    z: ComplexArray = np.array([b.z_pu for b in ordered], dtype=np.complex128) / to_scale**2
+    charging: ComplexArray = np.array([b.charging_pu for b in ordered], dtype=np.complex128) * to_scale**2
+    magnetising: ComplexArray = np.array([b.magnetising_pu for b in ordered], dtype=np.complex128) * to_scale**2
+    shunt: ComplexArray = np.array([b.shunt_pu for b in buses], dtype=np.complex128) * scale**2
     points = [b.xy for b in buses if b.xy is not None]
     return Feeder(
         name=name,
@@ -109,9 +109,7 @@ def _raise_on_loop(buses: Sequence[Bus], branches: Sequence[Branch]) -> None:
         root[a] = b
 
 
-def _orient(
-    buses: Sequence[Bus], branches: Sequence[Branch], slack: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _orient(buses: Sequence[Bus], branches: Sequence[Branch], slack: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Branches between a branch's near end and the slack [M], and its near and far bus [M]."""
     at_bus: dict[int, list[int]] = {}
     for e, branch in enumerate(branches):

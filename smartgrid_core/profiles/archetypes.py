@@ -1,13 +1,13 @@
-"""Five kinds of prosumer, each a sum of parts: what runs, when, how much of the year's energy, how it
-fluctuates.
+"""Five kinds of prosumer, each a sum of parts: what runs, when, how much of the year's energy, how it varies.
 
 Daily shapes are the representative German load profiles (VDEW 1999, "Repräsentative VDEW-Lastprofile", now
 kept by BDEW): H0 households, G0 shops and offices, G1 workshops on workdays 8–18 h, G3 continuous processes;
 hourly means over the three seasons, working day = 100 on average. Standard profiles average hundreds of
-customers, so single customers need fluctuation on top; its size is set so that load factor and
-autocorrelation fall where the individual profiles of SimBench lie (15 min, 2016; Meinecke et al. 2020,
-doi:10.3390/en13123290): households load factor .06–.14 and lag-1 autocorrelation .68–.88, shops .35–.39 and
-.96–.99, workshops .15–.42 and .73–.98.
+customers, so single customers need fluctuation on top. Spreads (`sigma`), correlations and the event parts of
+shop and workshop are set, not measured: so that load factor and autocorrelation come near the individual
+profiles of SimBench (15 min, 2016; Meinecke et al. 2020, doi:10.3390/en13123290): households (H0-A, B, C, G,
+L) load factor .06–.14 and lag-1 autocorrelation .68–.88, shops (G0) .35–.39 and .96–.99, workshops (G1, G3)
+.15–.48 and .73–.98.
 """
 
 from __future__ import annotations
@@ -89,18 +89,18 @@ class EventPart:
 # appliance table). 3,500 kWh: BDEW's model household.
 HOME_KWH = 3500.0
 _HOME = (
-    SteadyPart(0.13, "flat", "none", 0.15, 0.60),
-    SteadyPart(0.58, "H0", "household", 0.40, 0.92, 0.20),
+    SteadyPart(0.16, "flat", "none", 0.15, 0.60),  # cold appliances
+    SteadyPart(0.56, "H0", "household", 0.40, 0.92, 0.20),  # light, electronics, the rest
     EventPart(0.03, "H0", "none", 2.0, 5, HOME_KWH),  # kettle, toaster
     EventPart(0.06, "H0", "household", 2.4, 16, HOME_KWH, 2.0),  # hob
     EventPart(0.05, "H0", "household", 2.1, 27, HOME_KWH, 2.0),  # oven
-    EventPart(0.05, "H0", "none", 1.13, 60, HOME_KWH),  # dishwasher
+    EventPart(0.04, "H0", "none", 1.13, 60, HOME_KWH),  # dishwasher
     EventPart(0.05, "H0", "none", 0.41, 138, HOME_KWH),  # washing machine
     EventPart(0.05, "H0", "household", 2.5, 60, HOME_KWH),  # tumble dryer
 )
 _SHOP = (
     SteadyPart(0.92, "G0", "cooling", 0.06, 0.90, 0.06),
-    EventPart(0.08, "G0", "cooling", 1.5, 45, 15000.0),  # compressors and ovens
+    EventPart(0.08, "G0", "cooling", 1.0, 45, 15000.0),  # compressors and ovens
 )
 _WORKSHOP = (
     SteadyPart(0.45, "G3", "none", 0.10, 0.85, 0.06),

@@ -158,8 +158,8 @@ def _whole_days(table: CsvTable, minutes: np.ndarray, step_minutes: int) -> tupl
     if end <= start:
         raise ProfileError(
             f"{table.path}, rows {table.rows[0]} to {table.rows[-1]}, column timestamp: "
-            f"{stamp_text(int(minutes[0]))} to {stamp_text(int(minutes[-1]))} standard time holds no whole day "
-            "from midnight to midnight; give more data"
+            f"{stamp_text(int(minutes[0]))} to {stamp_text(int(minutes[-1]))} standard time holds no whole "
+            "day from midnight to midnight; give more data"
         )
     return start, end
 

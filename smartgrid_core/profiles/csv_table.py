@@ -19,7 +19,7 @@ from smartgrid_core.profiles.types import ProfileError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CsvTable:
     """Some columns of a csv file as text, with the row number of each line (1 is the header)."""
 
@@ -251,6 +251,6 @@ def check_uniform(
         line,
         "timestamp",
         f"{owner}: {step} min after the row before it ({previous} standard time), expected {step_minutes}; "
-        f"fill the gap of {step // step_minutes - 1} rows. A gap of one hour at a change of the clock means that "
-        "time_zone is not the zone the stamps were written in",
+        f"fill the gap of {step // step_minutes - 1} rows. A gap of one hour at a change of the clock means "
+        "that time_zone is not the zone the stamps were written in",
     )

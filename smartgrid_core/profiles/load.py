@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from smartgrid_core.config import GridConfig, ProsumerConfig
+import numpy as np
+
+from smartgrid_core.config import GridConfig, ProsumerConfig, middle
 from smartgrid_core.profiles.types import Profiles, ProsumerProfileSpec
 
 TYPICAL_ANNUAL_KWH = {  # order of magnitude of one connection on a European low-voltage feeder
@@ -29,9 +32,8 @@ def load_profiles(config: GridConfig) -> LoadedProfiles:
 
     Raises:
         ProfileError: faulty data, with file, row and column.
-        MissingExtraError: simbench is asked for and not installed.
     """
-    key = config.model_dump_json(include={"prosumers", "profiles", "step_minutes"})
+    key = config.model_dump_json(include={"prosumers", "profiles", "step_minutes", "network"})
     return _load(key, _Holder(config))
 
 
@@ -51,16 +53,46 @@ class _Holder:
 @lru_cache(maxsize=4)
 def _load(_key: str, holder: _Holder) -> LoadedProfiles:
     config = holder.config
-    nowhere = (None,) * config.num_agents
-    if config.profiles.source == "synthetic":
-        from smartgrid_core.profiles.synthetic import synthetic_profiles
+    return {"synthetic": _synthetic, "simbench": _simbench, "csv": _csv}[config.profiles.source](config)
 
-        profiles = synthetic_profiles(
-            [_spec(agent) for agent in config.agents], step_minutes=config.step_minutes,
-            latitude_deg=config.profiles.latitude_deg, seed=config.profiles.seed,
-        )  # fmt: skip
-        return LoadedProfiles(profiles, nowhere)
-    raise NotImplementedError(config.profiles.source)
+
+def _synthetic(config: GridConfig) -> LoadedProfiles:
+    from smartgrid_core.profiles.synthetic import synthetic_profiles
+
+    profiles = synthetic_profiles(
+        [_spec(agent) for agent in config.agents], step_minutes=config.step_minutes,
+        latitude_deg=config.profiles.latitude_deg, seed=config.profiles.seed,
+    )  # fmt: skip
+    return LoadedProfiles(profiles, (None,) * config.num_agents)
+
+
+def _simbench(config: GridConfig) -> LoadedProfiles:
+    from smartgrid_core.profiles.simbench import simbench_profiles
+
+    agents = config.agents
+    solar = [None if a.solar is None else middle(a.solar.capacity_kwp) for a in agents]
+    own = all(kwp is None for kwp in solar)
+    code = config.profiles.code or ""
+    profiles, people = simbench_profiles(
+        code, prosumers=len(agents), solar_kwp=None if own else [kwp or 0.0 for kwp in solar],
+        step_minutes=config.step_minutes,
+    )  # fmt: skip
+    wanted = [None if a.annual_demand_kwh is None else middle(a.annual_demand_kwh) for a in agents]
+    factors = [1.0 if w is None else w / max(p.annual_demand_kwh, 1e-9) for w, p in zip(wanted, people, strict=True)]
+    scaled = replace(profiles, demand_scale=profiles.demand_scale * np.array(factors, dtype=np.float32))
+    same_grid = config.network.feeder == f"simbench:{code}"
+    return LoadedProfiles(scaled, tuple(p.bus if same_grid else None for p in people))
+
+
+def _csv(config: GridConfig) -> LoadedProfiles:
+    from smartgrid_core.profiles.csv_source import csv_profiles
+
+    profiles = csv_profiles(
+        str(config.profiles.path), price_path=config.profiles.price_path, time_zone=config.profiles.time_zone,
+        step_minutes=config.step_minutes, agents=[agent.name for agent in config.agents],
+        split="weeks" if config.profiles.hold_out else "all",
+    )  # fmt: skip
+    return LoadedProfiles(profiles, (None,) * config.num_agents)
 
 
 def _spec(agent: ProsumerConfig) -> ProsumerProfileSpec:
@@ -68,7 +100,7 @@ def _spec(agent: ProsumerConfig) -> ProsumerProfileSpec:
     solar = agent.solar
     return ProsumerProfileSpec(
         name=agent.name, archetype=agent.archetype,
-        annual_demand_kwh=TYPICAL_ANNUAL_KWH[agent.archetype] if annual is None else 0.5 * sum(annual),
-        solar_kwp=0.5 * sum(solar.capacity_kwp) if solar else 0.0,
+        annual_demand_kwh=TYPICAL_ANNUAL_KWH[agent.archetype] if annual is None else middle(annual),
+        solar_kwp=middle(solar.capacity_kwp) if solar else 0.0,
         tilt_deg=solar.tilt_deg if solar else 35.0, azimuth_deg=solar.azimuth_deg if solar else 180.0,
     )  # fmt: skip

@@ -69,7 +69,7 @@ class SimbenchProsumer:
     solar_profile: str  # e.g. "PV5"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _GridData:
     """What one grid needs of the package; arrays so that it is saved and loaded as one file."""
 

@@ -145,9 +145,7 @@ class _Clock:
 def _season(name: str, clock: _Clock, generator: np.random.Generator) -> np.ndarray:
     """Factor of each day, [days], mean about 1."""
     day = clock.day_of_year + 1.0
-    if (
-        name == "household"
-    ):  # dynamisation of H0: VDEW 2000, "Anwendung der Repräsentativen VDEW-Lastprofile", p. 9
+    if name == "household":  # dynamisation of H0: VDEW 2000, "Anwendung der Repräsentativen VDEW-Lastprofile"
         return -3.92e-10 * day**4 + 3.2e-7 * day**3 - 7.02e-5 * day**2 + 2.1e-3 * day + 1.24
     if name == "cooling":  # G0-A, G0-M of SimBench: winter over summer .79–.87
         return 1.0 - 0.09 * np.cos(2 * np.pi * (day - SEASON_LAG_DAYS) / 365.0)

@@ -15,8 +15,6 @@ from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
 from smartgrid_core.profiles.types import Profiles
 
-SPLITS = ("train", "validation", "test", "all")
-
 
 class ProfileTable(nn.Module):
     """Device-resident profiles, prices and calendar of a scenario."""
@@ -30,6 +28,7 @@ class ProfileTable(nn.Module):
 
     def __init__(self, config: GridConfig, profiles: Profiles, split: str):
         super().__init__()
+        split = split if config.profiles.hold_out else "all"
         self.config, self.profiles, self.split = config, profiles, split
         self.edges = config.window_edges_steps
         self.windows = len(self.edges)
@@ -40,9 +39,8 @@ class ProfileTable(nn.Module):
             lookback_steps=config.steps_per_day, lookahead_steps=self.edges[-1], steps_per_day=config.steps_per_day,
         )  # fmt: skip
         self.register_buffer("starts", torch.from_numpy(starts.astype(np.int32)))
-        pool = split if split in profiles.demand_pool else "train"
-        self.register_buffer("demand_pool", torch.from_numpy(profiles.demand_pool[pool].astype(np.int32)))
-        self.register_buffer("generation_pool", torch.from_numpy(profiles.generation_pool[pool].astype(np.int32)))
+        self.register_buffer("demand_pool", torch.from_numpy(profiles.demand_pool[split].astype(np.int32)))
+        self.register_buffer("generation_pool", torch.from_numpy(profiles.generation_pool[split].astype(np.int32)))
         self.register_buffer("demand_rows", self._pack("demand"))
         self.register_buffer("generation_rows", self._pack("generation"))
         imports, exports = self._prices()
@@ -69,7 +67,9 @@ class ProfileTable(nn.Module):
     def _pack(self, kind: str) -> Tensor:
         """[C·T, 1 + W] float32: value now, forecast window means."""
         means = window_means(
-            self.forecast(kind, self.config.forecast.kind), self.edges, self.profiles.block,
+            self.forecast(kind, self.config.forecast.kind),
+            self.edges,
+            self.profiles.block,
             steps_per_day=self.config.steps_per_day,
         )
         rows = np.concatenate([self.actual(kind)[..., None], means], axis=-1)

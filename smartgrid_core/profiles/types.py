@@ -54,7 +54,7 @@ class ProsumerProfileSpec:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profiles:
     """Demand and generation of one data set, ready to be packed on a device.
 

@@ -174,7 +174,7 @@ def step(c: Community, soc: list[float], action: np.ndarray, m: Moment) -> Outco
         }  # fmt: skip
         for name, value in row.items():
             ledger[name][i] = value
-        injection[i] = (g - row["curtailed"]) - (d - row["unserved"]) - battery
+        injection[i] = row["sent"] + row["sold"] - row["received"] - row["bought"]  # what passes the meter
     flow, loss = _network(c, m, injection, ledger)
     total = sum(abs(v) for v in injection)
     share = [loss * abs(v) / total if total > 0 else loss / n for v in injection]

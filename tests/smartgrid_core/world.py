@@ -47,8 +47,7 @@ def moment(sim: Simulator, state: State, grid: int) -> Moment:
     config, profiles = sim.config, sim.table.profiles
     row, step = int(state.row[grid]), int(state.step[grid])
     demand, generation = [], []
-    for i in range(config.num_agents):
-        d, g = factors(sim, state, grid, i)
+    for i, (d, g) in enumerate(factors(sim, state, grid)):
         demand.append(d * float(profiles.demand[int(state.demand_column[grid, i]), row]))
         generation.append(g * float(profiles.generation[int(state.generation_column[grid, i]), row]))
     buy, sell = price(sim, row, grid)
@@ -69,18 +68,19 @@ def moment(sim: Simulator, state: State, grid: int) -> Moment:
     return Moment(demand, generation, buy, sell, islanded, frozenset(broken))
 
 
-def factors(sim: Simulator, state: State, grid: int, i: int) -> tuple[float, float]:
-    """kW per unit of the demand and the generation column of prosumer i in this episode."""
-    agent, profiles = sim.config.agents[i], sim.table.profiles
-    annual, solar = agent.annual_demand_kwh or (1.0, 1.0), agent.solar.capacity_kwp if agent.solar else (1.0, 1.0)
-    fixed_demand = annual[0] == annual[1] and agent.demand_scale[0] == agent.demand_scale[1]
-    d = float(profiles.demand_scale[i]) * agent.demand_scale[0]
-    g = float(profiles.generation_scale[i])
-    if not fixed_demand:
-        d = float(sim.params.demand_scale[i, grid])
-    if solar[0] != solar[1]:
-        g = float(sim.params.generation_scale[i, grid])
-    return d * float(state.demand_jitter[grid, i]), g * float(state.generation_jitter[grid, i])
+def factors(sim: Simulator, state: State, grid: int) -> list[tuple[float, float]]:
+    """kW per unit of the demand and the generation column of every prosumer in this episode."""
+    profiles, out = sim.table.profiles, []
+    for i, agent in enumerate(sim.config.agents):
+        annual, solar = agent.annual_demand_kwh or (1.0, 1.0), agent.solar.capacity_kwp if agent.solar else (1.0, 1.0)
+        d = float(profiles.demand_scale[i]) * agent.demand_scale[0]
+        g = float(profiles.generation_scale[i])
+        if annual[0] != annual[1] or agent.demand_scale[0] != agent.demand_scale[1]:
+            d = float(sim.params.demand_scale[i, grid])
+        if solar[0] != solar[1]:
+            g = float(sim.params.generation_scale[i, grid])
+        out.append((d * float(state.demand_jitter[grid, i]), g * float(state.generation_jitter[grid, i])))
+    return out
 
 
 def price(sim: Simulator, row: int, grid: int) -> tuple[float, float]:
@@ -101,11 +101,12 @@ def price(sim: Simulator, row: int, grid: int) -> tuple[float, float]:
 
 
 def observation(
-    sim: Simulator, state: State, grid: int, stability: float, voltage: list[float], energised: list[bool]
-) -> list[dict[str, float]]:
+    sim: Simulator, c: Community, state: State, grid: int, stability: float, voltage: list[float],
+    energised: list[bool],
+) -> list[dict[str, float]]:  # fmt: skip
     """What each prosumer sees before the step that `state` is about to take, by entry name."""
     config, now = sim.config, moment(sim, state, grid)
-    n, row, c = config.num_agents, int(state.row[grid]), community(sim, grid)
+    n, row = config.num_agents, int(state.row[grid])
     scale = [max(p.trade_kw, 1.0) for p in c.prosumers]
     soc = [
         float(state.soc_kwh[grid, i]) / p.capacity_kwh if p.capacity_kwh > 0 else 0.0
@@ -114,7 +115,7 @@ def observation(
     edges = (0, *config.window_edges_steps)
     hours = (0.0, *config.forecast.window_edges_h)
     windows = [(f"{hours[w]:g}-{hours[w + 1]:g}h", _ahead(sim, row, edges[w], edges[w + 1])) for w in range(len(edges) - 1)]
-    factor = [factors(sim, state, grid, i) for i in range(n)]
+    factor = factors(sim, state, grid)
     columns = [(int(state.demand_column[grid, i]), int(state.generation_column[grid, i])) for i in range(n)]
     expected = {kind: sim.table.forecast(kind, config.forecast.kind) for kind in ("demand", "generation")}
     forecast = {

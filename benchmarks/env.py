@@ -1,0 +1,93 @@
+"""Environment stepping: the public `Simulator.step`, everything included, against the plain ways to step the same task.
+
+A step here is observations, reward parts, auto-reset, fresh random actions and episodes that end at different
+times, on the 15-bus community-5. The peers are the same community through the PettingZoo interface (one grid,
+dictionaries) and a scalar reference that loops over prosumers in Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import seconds_per_call
+from smartgrid_core import GridConfig, Simulator
+from smartgrid_core.pettingzoo_env import parallel_env
+
+SCENARIO = "community-5"
+SIZES = (1, 64, 1024, 4096, 16384, 65536)
+
+
+def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict[str, Any]]:
+    """Measure every case; prints a table and returns one record a case."""
+    torch.set_num_threads(threads)
+    sizes = (1, 1024) if quick else SIZES
+    min_seconds = 0.5 if quick else 3.0
+    cases: list[dict[str, Any]] = []
+    for power_flow in (True, False):
+        for compiled in (False,) if quick else (False, True):
+            for num_grids in sizes:
+                cases.append(_simulator_case(num_grids, power_flow, compiled, torch.device(device), min_seconds))
+    cases.append(_parallel_env_case(min_seconds))
+    peer = cases[-1]["agent_steps_per_s"]
+    for case in cases:
+        case["ratio_to_parallel_env"] = case["agent_steps_per_s"] / peer
+    _print(cases, threads, device)
+    return cases
+
+
+def _simulator_case(
+    num_grids: int, power_flow: bool, compiled: bool, device: torch.device, min_seconds: float
+) -> dict[str, Any]:
+    config = GridConfig.load(SCENARIO, **{"network.power_flow": power_flow})
+    sim = Simulator(config, num_grids, device, auto_reset=True, stagger=True, compile=compiled)
+    state, _ = sim.reset()
+    generator = torch.Generator(device).manual_seed(0)
+    shape = (num_grids, sim.num_agents, sim.action_dim)
+    action = torch.empty(shape, device=device)
+
+    def step() -> None:
+        nonlocal state
+        state, _ = sim.step(state, action.uniform_(-1, 1, generator=generator))
+
+    with torch.no_grad():
+        median, low, high = seconds_per_call(step, min_seconds, device)
+    return {
+        "name": "Simulator.step", "num_grids": num_grids, "power_flow": power_flow, "compiled": compiled,
+        "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
+        "agent_steps_per_s": num_grids * sim.num_agents / median,
+    }  # fmt: skip
+
+
+def _parallel_env_case(min_seconds: float) -> dict[str, Any]:
+    env = parallel_env(SCENARIO)
+    env.reset(seed=0)
+    actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+
+    def step() -> None:
+        *_, truncations, _ = env.step(actions)
+        if all(truncations.values()):
+            env.reset()
+
+    median, low, high = seconds_per_call(step, min_seconds, torch.device("cpu"))
+    return {
+        "name": "parallel_env.step", "num_grids": 1, "power_flow": True, "compiled": False,
+        "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
+        "agent_steps_per_s": len(actions) / median,
+    }  # fmt: skip
+
+
+def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:
+    table = Table(title=f"Environment stepping, {SCENARIO}, {threads} threads, {device}")
+    for column in ("what", "grids", "power flow", "compiled", "µs a call", "agent-steps/s", "× parallel_env"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for c in cases:
+        table.add_row(
+            c["name"], f"{c['num_grids']:,}", "yes" if c["power_flow"] else "no", "yes" if c["compiled"] else "no",
+            f"{c['us_per_call']:,.0f} ({c['us_low']:,.0f}–{c['us_high']:,.0f})", f"{c['agent_steps_per_s']:,.0f}",
+            f"{c['ratio_to_parallel_env']:,.1f}",
+        )  # fmt: skip
+    Console().print(table)

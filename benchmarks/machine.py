@@ -1,0 +1,87 @@
+"""Where and with what a figure was measured, and how results are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
+    """Hardware, versions and commit of this run."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "logical_cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name(device) if device is not None and device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("torch", "numpy", "power-grid-model", "pandapower", "torchrl")},
+        "commit": _commit(),
+    }
+
+
+def write_results(path: Path, name: str, cases: list[dict[str, Any]], device: torch.device | None = None) -> None:
+    """Write one suite's results with the machine they were taken on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"benchmark": name, "machine": describe_machine(device), "cases": cases}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def seconds_per_call(call: Callable[[], object], min_seconds: float, device: torch.device) -> tuple[float, float, float]:
+    """Median, minimum and maximum seconds per call over at least five batches of calls; a warm-up goes first."""
+    call()
+    start = _now(device)
+    call()
+    once = max(_now(device) - start, 1e-7)
+    repeats = max(1, round(min_seconds / 5 / once))
+    samples = []
+    for _ in range(5):
+        start = _now(device)
+        for _ in range(repeats):
+            call()
+        samples.append((_now(device) - start) / repeats)
+    return statistics.median(samples), min(samples), max(samples)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,229 @@
+"""A training run: collect, update, log, validate, checkpoint, until iterations, time or the user ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smartgrid_core import GridConfig, Simulator, State
+from smartgrid_core.types import RewardParts
+from trainer.config import TrainConfig
+from trainer.ippo import Ippo
+from trainer.policy import PolicyController
+from trainer.progress import TrainingProgress
+from trainer.rollout import Rollout
+from trainer.runs import RunFolder
+from trainer.validation import Validation
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the last good checkpoint is kept and the message says what to change."""
+
+
+class Training:
+    """One run: everything it needs to start, go on, and continue after an interruption."""
+
+    def __init__(self, config: TrainConfig, scenario: GridConfig, folder: Path, resume: bool):
+        self.config, self.scenario, self.resume = config, scenario, resume
+        self.device = resolve_device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.sim = Simulator(
+            scenario,
+            config.num_grids,
+            self.device,
+            config.seed,
+            auto_reset=True,
+            stagger=True,
+            compile=config.compile,
+        )
+        self.rollout = Rollout(config, self.sim)
+        self.learner = Ippo(config, self.sim)
+        self.validation = Validation(scenario, config.validation_episodes, self.device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.folder = RunFolder(folder)
+        self.iteration, self.seconds, self.env_steps, self.best = 0, 0.0, 0, float("-inf")
+        self.state, self.obs = self.sim.reset()
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps (one grid, one step) an iteration takes."""
+        return self.config.horizon * self.config.num_grids * self.rollout.hold
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the run done, by iterations or by time, whichever is further."""
+        by_time = self.seconds / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
+        return min(1.0, max(self.iteration / self.config.iterations, by_time))
+
+    def run(self) -> None:
+        """Train to the end. Ctrl-C saves `last` and returns.
+
+        Raises:
+            TrainingError: the loss stopped being finite.
+        """
+        settings = {
+            "train": self.config.model_dump(mode="json"),
+            "scenario": self.scenario.model_dump(mode="json"),
+        }
+        self.folder.create(settings, self.resume)
+        if self.resume:
+            self._restore(self.folder.load_training())
+        with self._tensorboard() as board, TrainingProgress(self) as bar:
+            try:
+                while self.progress < 1.0:
+                    self._iterate(board, bar)
+            except KeyboardInterrupt:
+                bar.message("interrupted: saved; continue with --resume")
+            self.save("last")
+
+    def _iterate(self, board: Any, bar: TrainingProgress) -> None:
+        start = time.perf_counter()
+        self.state, self.obs = self.rollout.collect(self.learner.act, self.state, self.obs)
+        collected = time.perf_counter()
+        self.learner.fix_reward_scale(self.rollout.reward)
+        decay = 1 - (1 - self.config.final_learning_rate) * self.progress
+        data = self.rollout.as_tensordict(self.learner.reward_scale)
+        logs = self.learner.update(data, self.config.learning_rate * decay, self.generator)
+        updated = time.perf_counter()
+        self.iteration += 1
+        self.env_steps += self.steps_per_iteration
+        self.seconds += updated - start
+        record = self._record(logs, collected - start, updated - collected)
+        if not np.isfinite(record["loss_objective"] + record["loss_critic"]):
+            raise TrainingError(
+                f"the loss became {record['loss_objective']} at iteration {self.iteration}: last good checkpoint: "
+                f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and --resume"
+            )
+        if self.iteration % self.config.validation_every == 0 or self.progress >= 1.0:
+            record |= self._validate()
+        self.folder.append_metrics(record)
+        _to_tensorboard(board, record, self.env_steps)
+        bar.update(record)
+
+    def _record(self, logs: dict[str, Any], collect_s: float, update_s: float) -> dict[str, Any]:
+        """One line of metrics.jsonl; per-agent values as lists."""
+        steps = self.config.horizon * self.rollout.hold
+        parts = dict(zip(RewardParts._fields, self.rollout.parts / steps, strict=True))
+        agent_steps = self.steps_per_iteration * self.sim.num_agents
+        return {
+            "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
+            "agent_steps_per_s": agent_steps / (collect_s + update_s), "collect_s": collect_s, "update_s": update_s,
+            **{f"reward_{name}": value.tolist() for name, value in parts.items()},
+            "learning_reward": (self.rollout.reward.mean((0, 1))[:, 0] / self.rollout.hold).tolist(),
+            **{k: v.tolist() if isinstance(v, Tensor) else v for k, v in logs.items()},
+            "clamped": float(self.state.clamped.float().mean()),
+        }  # fmt: skip
+
+    def _validate(self) -> dict[str, float]:
+        """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
+        start = time.perf_counter()
+        result = self.validation.run(self.controller())
+        if result["score"] > self.best:
+            self.best = result["score"]
+            self.save("best", resumable=False)
+        self.save("last")
+        if self.config.keep_checkpoints:
+            self.save(f"{self.iteration:06d}", resumable=False)
+            self.folder.prune(self.config.keep_checkpoints)
+        self.seconds += time.perf_counter() - start
+        return {f"validation_{k}": v for k, v in result.items()}
+
+    def controller(self) -> PolicyController:
+        """The policy as it stands."""
+        return PolicyController(self.learner.actor, self._about(), self.config.algorithm)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "algorithm": self.config.algorithm, "scenario": self.scenario.name, "run": self.folder.path.name,
+            "num_agents": self.sim.num_agents, "observation_dim": self.sim.observation_dim,
+            "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
+            "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
+            "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
+            "validation_score": self.best,
+        }  # fmt: skip
+
+    def save(self, name: str, resumable: bool = True) -> None:
+        """Write a checkpoint; a resumable one holds all that the next iteration depends on."""
+        training = None
+        if resumable:
+            training = {
+                "critic": self.learner.critic.state_dict(), "optimiser": self.learner.optimiser.state_dict(),
+                "reward_scale": self.learner.reward_scale, "scaled": self.learner.scaled,
+                "actor": self.learner.actor.state_dict(), "state": dict(self.state._asdict()), "obs": self.obs,
+                "rng": _rng_state(self.device), "generator": self.generator.get_state(),
+                "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps, "best": self.best,
+            }  # fmt: skip
+        self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.learner.actor.load_state_dict(saved["actor"])
+        self.learner.critic.load_state_dict(saved["critic"])
+        self.learner.optimiser.load_state_dict(saved["optimiser"])
+        self.learner.reward_scale.copy_(saved["reward_scale"])
+        self.learner.scaled = saved["scaled"]
+        self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
+        self.obs = saved["obs"].to(self.device)
+        self.iteration, self.seconds = saved["iteration"], saved["seconds"]
+        self.env_steps, self.best = saved["env_steps"], saved["best"]
+        self.generator.set_state(saved["generator"])
+        _set_rng_state(saved["rng"], self.device)
+        self.folder.truncate_metrics(self.iteration)
+
+    @contextmanager
+    def _tensorboard(self) -> Iterator[Any]:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        writer = SummaryWriter(str(self.folder.path), purge_step=self.env_steps or None)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device a configuration names; `auto` takes cuda where there is one.
+
+    Raises:
+        TrainingError: cuda is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(f"device = {name!r}: torch sees no CUDA GPU here; use --device cpu, or auto")
+    return torch.device(name)
+
+
+def _rng_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def _to_tensorboard(board: Any, record: dict[str, Any], step: int) -> None:
+    """Scalars by name; per-agent lists as their mean and one curve an agent."""
+    for key, value in record.items():
+        if key in ("iteration", "env_steps"):
+            continue
+        group = "validation" if key.startswith("validation_") else "reward" if "reward" in key else "train"
+        if isinstance(value, list):
+            board.add_scalar(f"{group}/{key}/mean", float(np.mean(value)), step)
+            for i, v in enumerate(value):
+                board.add_scalar(f"{group}/{key}/agent_{i}", v, step)
+        else:
+            board.add_scalar(f"{group}/{key}", value, step)

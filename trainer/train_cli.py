@@ -1,0 +1,114 @@
+"""`python -m trainer train`: from a scenario's name to a trained policy and its scoreboard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512), and so is
+every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05, --prosumers.*.battery.capacity_kwh 5)."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer train", description="Train one policy per prosumer.", epilog=EPILOG
+    )
+    parser.add_argument("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
+    parser.add_argument("--algorithm", default="ippo", help="learner (default: ippo)")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/SCENARIO)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    parser.add_argument("--no-evaluate", action="store_true", help="skip the scoreboard at the end")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments, rest = _parser().parse_known_args(list(argv))
+    from smartgrid_core.registry import ConfigError  # after parsing: --help needs no torch
+
+    try:
+        return _train(arguments, _overrides(rest))
+    except (ConfigError, ImportError, ValueError, RuntimeError, OSError) as error:
+        if not _expected(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error is a user's to mend, by our own words, rather than a bug."""
+    from smartgrid_core.extras import MissingExtraError
+    from smartgrid_core.power_flow import FeederError
+    from smartgrid_core.profiles.types import ProfileError
+    from smartgrid_core.registry import ConfigError
+    from trainer.train import TrainingError
+
+    return isinstance(error, ConfigError | MissingExtraError | FeederError | ProfileError | TrainingError | OSError)
+
+
+def _overrides(rest: list[str]) -> dict[str, Any]:
+    """`--a.b VALUE` and `--a.b=VALUE` pairs; values as JSON where they are JSON, else text."""
+    from smartgrid_core.registry import ConfigError
+
+    out: dict[str, Any] = {}
+    queue = list(rest)
+    while queue:
+        key = queue.pop(0)
+        if not key.startswith("--"):
+            raise ConfigError(f"unexpected argument {key!r}: options are --field VALUE")
+        key, equals, value = key[2:].partition("=")
+        if not equals:
+            if not queue:
+                raise ConfigError(f"--{key} needs a value")
+            value = queue.pop(0)
+        try:
+            out[key] = json.loads(value)
+        except json.JSONDecodeError:
+            out[key] = value
+    return out
+
+
+def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    from smartgrid_core import GridConfig
+    from trainer.config import TrainConfig, load_train_config
+    from trainer.train import Training, resolve_device
+
+    device = str(resolve_device(arguments.device))
+    own = {k: v for k, v in overrides.items() if k in TrainConfig.model_fields}
+    scenario = GridConfig.load(arguments.scenario, **{k: v for k, v in overrides.items() if k not in own})
+    config = load_train_config(device, {"algorithm": arguments.algorithm, **own})
+    folder = arguments.out or Path("runs") / scenario.name
+    training = Training(config, scenario, folder, arguments.resume)
+    _announce(training)
+    training.run()
+    if not arguments.no_evaluate:
+        from trainer.evaluate_cli import main as evaluate
+
+        report = folder / "evaluation"
+        return evaluate(
+            ["--checkpoint", str(folder), "--scenario", arguments.scenario, "--against", "all",
+             "--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv"), "--plots", str(report)]
+        )  # fmt: skip
+    return 0
+
+
+def _announce(training: Any) -> None:
+    """What the configuration implies, before it costs anything."""
+    from rich.console import Console
+
+    c, sim = training.config, training.sim
+    weights = sum(p.numel() for p in training.learner.parameters)
+    memory = sim.num_grids * sim.bytes_per_grid + training.rollout.obs.nbytes * 2
+    Console().print(
+        f"[bold]{c.algorithm}[/] on [bold]{sim.config.name}[/]: {sim.num_agents} prosumers, {sim.num_grids:,} grids on "
+        f"{sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, {weights:,} weights\n"
+        f"an iteration: {c.horizon} decisions of {c.hold_h:g} h = {training.steps_per_iteration:,} steps; "
+        f"{c.epochs} × {c.minibatches} minibatches; about {memory / 2**20:,.0f} MiB; "
+        + (f"ends after {c.max_minutes:g} min" if c.max_minutes else f"{c.iterations} iterations")
+        + f"\nrun folder {training.folder.path}"
+    )
