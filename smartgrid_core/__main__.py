@@ -34,17 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m smartgrid_core", description="Scenarios of prosumer communities."
-    )
+    parser = argparse.ArgumentParser(prog="python -m smartgrid_core", description="Scenarios of prosumer communities.")
     commands = parser.add_subparsers(required=True, metavar="scenarios | describe | validate")
     listing = commands.add_parser("scenarios", help="list the scenarios that ship with the package")
     listing.set_defaults(run=_scenarios)
     describe = commands.add_parser("describe", help="what a scenario implies, number by number")
     describe.add_argument("scenario", metavar="NAME", help="name of a scenario, or path of a .toml file")
-    describe.add_argument(
-        "--observations", action="store_true", help="also list every entry of the observation"
-    )
+    describe.add_argument("--observations", action="store_true", help="also list every entry of the observation")
     describe.add_argument("--json", action="store_true", help="everything as JSON on standard output")
     describe.set_defaults(run=_describe)
     validate = commands.add_parser("validate", help="check a scenario file, its feeder, links and data")
@@ -54,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _scenarios(_arguments: argparse.Namespace) -> int:
-    table = _table(
-        "name", "agents", "days", "source", "links", "events", "description", right=("agents", "days")
-    )
+    table = _table("name", "agents", "days", "source", "links", "events", "description", right=("agents", "days"))
     for name in list_scenarios():
         config = GridConfig.load(name)
         events = ", ".join(dict.fromkeys(e.kind.replace("_", " ") for e in config.events)) or "–"
@@ -232,9 +226,7 @@ def _print_facts(facts: dict[str, Any], console: Console, observations: bool) ->
     console.print(people)
     links = facts["links"]
     pairs = "  ".join(f"{i}–{j}" for i, j in links["pairs"])
-    _print_pairs(
-        console, "links", {k: links[k] for k in ("topology", "rating_kw")} | {"pairs": pairs or "none"}
-    )
+    _print_pairs(console, "links", {k: links[k] for k in ("topology", "rating_kw")} | {"pairs": pairs or "none"})
     tariff = dict(facts["tariff"])
     day = _table("from", "to", "import EUR/kWh", "export EUR/kWh", title="prices over the day")
     for band in tariff.pop("day", []):
@@ -256,9 +248,7 @@ def _print_facts(facts: dict[str, Any], console: Console, observations: bool) ->
 
 
 def _print_pairs(console: Console, title: str, pairs: dict[str, Any]) -> None:
-    table = Table(
-        box=None, show_header=False, title=title, title_justify="left", title_style="bold", pad_edge=False
-    )
+    table = Table(box=None, show_header=False, title=title, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column(min_width=22)
     table.add_column()
     for name, value in pairs.items():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from smartgrid_core.config import GridConfig
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.simulator import Simulator
 
 

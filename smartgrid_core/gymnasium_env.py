@@ -29,9 +29,9 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     Observation: all prosumers' observations end to end, float32 [B, N·O]; action likewise [B, N·A] in
     [-1, 1], values outside are clamped; reward: the sum over the prosumers, float64 [B]. The time limit
     truncates and never terminates. Autoreset is SAME_STEP: the step that ends an episode returns the first
-    observation of the next, and `infos["final_obs"]` the last of the ended one (an object array, None where no
-    episode ended). `infos` also holds "cost_eur" and "reward_<part>", summed over the prosumers, and "stability",
-    each [B].
+    observation of the next, and `infos["final_obs"]` the last of the ended one (an object array, None where
+    no episode ended). `infos` also holds "cost_eur" and "reward_<part>", summed over the prosumers, and
+    "stability", each [B].
 
     Args:
         scenario: name or path of a scenario, or a GridConfig.
@@ -68,9 +68,7 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         sim = self.simulator
         low, high = observation_bounds(sim)
         size = sim.num_agents * sim.action_dim
-        self.single_observation_space = spaces.Box(
-            np.tile(low, sim.num_agents), np.tile(high, sim.num_agents)
-        )
+        self.single_observation_space = spaces.Box(np.tile(low, sim.num_agents), np.tile(high, sim.num_agents))
         self.single_action_space = spaces.Box(-1.0, 1.0, shape=(size,), dtype=np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -95,9 +93,7 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._flat(obs), {}
 
     @torch.no_grad()
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take one step in every community.
 
         Args:

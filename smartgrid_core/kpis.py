@@ -15,6 +15,7 @@ import numpy as np
 from smartgrid_core.controllers.episode import EpisodeRecord, EpisodeSeries, prosumer_cost_j
 
 VOLTAGE_BAND_PU = 0.1  # EN 50160:2010, 4.2.2: supply voltage within ±10 % of nominal
+FLOAT32_PU = 1e-6  # a voltage on the limit may round to beyond it
 RATED_LOADING = 1.0  # IEC 60287 (cables) and IEC 60076-7 (transformers) rate continuous current: 1 = rated
 
 
@@ -70,7 +71,7 @@ def kpis(record: EpisodeRecord, grid_only_j: np.ndarray | None = None) -> dict[s
 def _voltage_violation_h(c: _Context) -> np.ndarray:
     voltage = c.series.voltage_pu
     energised = voltage > 0  # a bus behind an open branch has voltage 0 and is no violation
-    outside = (energised & (np.abs(voltage - 1) > VOLTAGE_BAND_PU)).any(axis=2)
+    outside = (energised & (np.abs(voltage - 1) > VOLTAGE_BAND_PU + FLOAT32_PU)).any(axis=2)
     return c.hours(outside | ~c.series.converged)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smartgrid_core.config import LinksConfig
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 
 
 class Links(NamedTuple):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from smartgrid_core.config import NetworkConfig
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.power_flow import Feeder, PowerFlow
-from smartgrid_core.registry import ConfigError
 from smartgrid_core.types import NetworkResult
 
 

@@ -140,9 +140,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
     @torch.no_grad()
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Take one step with an action for every agent.
 
         Raises:

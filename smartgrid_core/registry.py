@@ -13,10 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smartgrid_core.config import GridConfig
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names field, value, expectation and remedy."""
+from smartgrid_core.errors import ConfigError
 
 
 def _folder() -> Path:

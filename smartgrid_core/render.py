@@ -42,9 +42,7 @@ class Snapshot(NamedTuple):
     islanded: bool
 
 
-def agent_status(
-    trade_kw: float, battery_kw: float, unserved_kw: float, islanded: bool, energised: bool = True
-) -> str:
+def agent_status(trade_kw: float, battery_kw: float, unserved_kw: float, islanded: bool, energised: bool = True) -> str:
     """One word for what a prosumer does; powers below 10 W count as none."""
     if unserved_kw > IDLE_KW:
         return "unserved"
@@ -72,9 +70,7 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
     capacity = _agents(simulator.params.capacity_kwh.T, grid)
     taken, row = int(state.step[grid]), int(state.row[grid])
     if result is None:
-        demand, generation, soc = (
-            _agents(x, grid) for x in (state.demand_kw, state.generation_kw, state.soc_kwh)
-        )
+        demand, generation, soc = (_agents(x, grid) for x in (state.demand_kw, state.generation_kw, state.soc_kwh))
         battery = trade = unserved = nothing
         flows, loading = np.zeros(count), np.zeros(len(feeder.branch_names))
         parts: dict[str, float] = {}

@@ -15,13 +15,13 @@ from torch import Tensor
 from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
 from smartgrid_core.episodes import Episodes
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
 from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.table import ProfileTable
-from smartgrid_core.registry import ConfigError
 from smartgrid_core.step import Community, Physics
 from smartgrid_core.types import (
     Ledger,

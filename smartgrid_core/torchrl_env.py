@@ -83,9 +83,7 @@ class SmartGridEnv(EnvBase):
         if self.info:
             parts = {name: Unbounded(each, device=device) for name in RewardParts._fields}
             observed["reward_parts"] = Composite(parts, shape=agents, device=device)
-        action = Bounded(
-            -1.0, 1.0, shape=torch.Size([*agents, sim.action_dim]), device=device, dtype=torch.float32
-        )
+        action = Bounded(-1.0, 1.0, shape=torch.Size([*agents, sim.action_dim]), device=device, dtype=torch.float32)
         reward = Unbounded(each, device=device)
         self.observation_spec = self._grouped(observed)
         self.action_spec = self._grouped({"action": action})

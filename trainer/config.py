@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 
 
 class TrainConfig(BaseModel):

@@ -22,8 +22,8 @@ from smartgrid_core.config import GridConfig
 from smartgrid_core.controllers import Controller, OptimumController, make_controller, run_episode
 from smartgrid_core.controllers.episode import EpisodeRecord, prosumer_cost_j
 from smartgrid_core.controllers.rules import IdleController, grid_only_config
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.kpis import kpis
-from smartgrid_core.registry import ConfigError
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 from trainer import evaluation_cache
@@ -73,6 +73,8 @@ def evaluate(
     if mpc_episodes < 1:
         raise ConfigError(f"mpc_episodes = {mpc_episodes}: expected a whole number ≥ 1")
     names = baseline_names(config, against)
+    if not names and not controllers:
+        raise ConfigError("nothing to evaluate: give a policy, or baselines to list (against = 'all')")
     needed = list(dict.fromkeys([GRID_ONLY, OPTIMUM, *names]))
     with _Line(progress, len(needed) + len(controllers), config.episode_steps) as line:
         runner = _Runner(config, seeds, torch.device(device), line)

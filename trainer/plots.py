@@ -34,7 +34,9 @@ KIND_NAMES = {
     "rule": "rule",
 }
 MAX_PROSUMERS = 12  # small multiples stay legible
-STYLE: dict[str, Any] = {
+SCORE_FLOOR = -0.25  # where bars of scores below it end
+COLUMNS_X = (1.075, 1.165)  # right ends of the columns beside the scoreboard's bars, in widths of the axes
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.edgecolor": "#B8BCC4", "axes.labelcolor": INK, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
@@ -132,8 +134,8 @@ def _view(record: EpisodeRecord, config: GridConfig, grid: int, day: int) -> _Vi
 
 def _power(view: _View, fields: Sequence[str], agent: int | None) -> np.ndarray:
     """Sum of powers over the day, [S]: of a prosumer, or of all."""
-    total = sum(view.series[name] for name in fields)
-    return np.asarray(total.sum(1) if agent is None else total[:, agent])
+    total = np.sum([view.series[name] for name in fields], axis=0)  # [S, N]
+    return total.sum(1) if agent is None else total[:, agent]
 
 
 def _plot_powers(axes: Axes, view: _View, agent: int | None) -> None:
@@ -253,7 +255,8 @@ def _title_day(figure: Figure, record: EpisodeRecord, config: GridConfig, grid: 
     figure.text(0.06, 0.962, f"{config.name} · {record.controller}", fontsize=15, fontweight="bold")
     count = config.num_agents
     beside = f" · {shown} of {count} prosumers, those of largest demand" if shown < count else ""
-    figure.text(0.06, 0.938, f"day {day + 1} of the episode, community {grid + 1}{beside}", fontsize=10, color="#5B616B")
+    about = f"day {day + 1} of the episode, community {grid + 1}{beside}"
+    figure.text(0.06, 0.938, about, fontsize=10, color="#5B616B")
 
 
 def _day_legend(figure: Figure, view: _View) -> None:
@@ -272,51 +275,52 @@ def _day_legend(figure: Figure, view: _View) -> None:
 
 
 def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
-    """Scores as horizontal bars with their 95 % intervals, best on top; costs beside them."""
+    """Scores as horizontal bars with their 95 % intervals, best on top; costs beside them.
+
+    A score far below 0 would squeeze all others: such a bar ends at `SCORE_FLOOR` with an arrow.
+    """
     rows = [row for row in board.rows if row.score is not None][::-1]
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.5, 1.7 + 0.42 * max(len(rows), 1)), layout="constrained")
+        figure = Figure(figsize=(9.5, 1.8 + 0.4 * max(len(rows), 1)), layout="constrained")
         axes = figure.subplots()
-        scores = np.array([row.score for row in rows], dtype=float)
-        # One score far below the rest (random) would squeeze them all: the axis ends at −1, the bar says so.
-        floor = max(-1.0, float(min(scores.min(initial=0.0), 0.0)))
-        axes.set_xlim(floor * 1.12 - 0.02, 1.34)
-        axes.set_ylim(-0.7, max(len(rows), 1) - 0.3)
+        lowest = min((row.score for row in rows if row.score is not None), default=0.0)
+        axes.set_xlim(max(SCORE_FLOOR, min(lowest * 1.1, -0.02)), 1.04)
+        axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
         for place, row in enumerate(rows):
-            _score_bar(axes, place, row, floor)
-        axes.set_yticks(range(len(rows)), [_row_name(row, board.episodes) for row in rows])
+            _score_bar(axes, place, row)
+        axes.set_yticks(range(len(rows)), [_row_name(row, board.episodes) for row in rows], color=INK)
         for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_fontweight("bold" if row.kind == "policy" else "normal")
-            tick.set_color(INK)
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.axvline(1, color=ORANGE, linewidth=1.2, linestyle=(0, (5, 3)))
-        axes.set_xticks(np.arange(np.ceil(floor * 4) / 4, 1.01, 0.25))
+        axes.tick_params(length=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("score: 0 = grid only, 1 = perfect foresight without losses; bar ends: 95 % interval")
+        axes.set_xlabel("score: 0 = grid only, 1 = perfect foresight without network losses; whiskers: 95 % interval")
         axes.set_title(f"{board.scenario} · {board.episodes} test episodes", fontsize=12, pad=26)
+        for x, text in zip(COLUMNS_X, ("score", "EUR"), strict=True):
+            axes.text(x, 1.012, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color="#5B616B")
         _kind_legend(axes, rows)
         return _save(figure, path)
 
 
 def _row_name(row: Row, episodes: int) -> str:
-    name = row.name if row.episodes == episodes else f"{row.name} ({row.episodes} ep.)"
+    name = row.name if row.episodes == episodes else f"{row.name} ({row.episodes} episodes)"
     return f"{name}, {row.forecast}" if row.kind == "policy" and row.forecast else name
 
 
-def _score_bar(axes: Axes, place: int, row: Row, floor: float) -> None:
+def _score_bar(axes: Axes, place: int, row: Row) -> None:
     value = row.score if row.score is not None else 0.0
-    cut = value < floor
-    axes.barh(place, max(value, floor), height=0.66, color=KIND_COLOURS.get(row.kind, GREY), alpha=0.9)
-    if row.score_ci is not None and not cut:
-        low, high = row.score_ci
-        axes.errorbar(value, place, xerr=[[max(value - low, 0)], [max(high - value, 0)]], color=INK, capsize=3,
-                      linewidth=1.1)  # fmt: skip
-    if cut:
-        axes.annotate(f"◀ {value:.2f}", (floor, place), xytext=(5, 0), textcoords="offset points", va="center",
-                      color="white", fontweight="bold", fontsize=8.5)  # fmt: skip
-    text = f"{row.cost_eur:,.2f} EUR" if cut else f"{value:.3f}   {row.cost_eur:,.2f} EUR"
-    right = 0.0 if value < 0 else max(value, row.score_ci[1] if row.score_ci else value)
-    axes.annotate(text, (right, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8.5)
+    left = axes.get_xlim()[0]
+    axes.barh(place, max(value, left), height=0.64, color=KIND_COLOURS.get(row.kind, GREY), alpha=0.92)
+    if value < left:
+        axes.annotate("◀", (left, place), xytext=(4, 0), textcoords="offset points", va="center", color="white")
+    elif row.score_ci is not None:
+        reach = [[max(value - row.score_ci[0], 0)], [max(row.score_ci[1] - value, 0)]]
+        axes.errorbar(value, place, xerr=reach, color=INK, capsize=3, linewidth=1.1)
+    weight = "bold" if row.kind == "policy" else "normal"
+    for x, text in zip(COLUMNS_X, (f"{value:z.3f}", f"{row.cost_eur:,.2f}"), strict=True):
+        axes.text(x, place, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9,
+                  fontweight=weight)  # fmt: skip
 
 
 def _kind_legend(axes: Axes, rows: Sequence[Row]) -> None:
@@ -363,8 +367,9 @@ def _plot_scores(axes: Axes, steps: np.ndarray, scores: np.ndarray) -> None:
     axes.plot(steps, scores, color=GREEN, linewidth=1.8, marker="o", markersize=4)
     best = int(scores.argmax())
     axes.plot(steps[best], scores[best], marker="*", markersize=14, color=ORANGE, linestyle="none")
+    late = steps[best] > 0.9 * steps[-1]  # keep the words within the frame
     axes.annotate(f"best {scores[best]:.3f}", (steps[best], scores[best]), xytext=(0, 9), textcoords="offset points",
-                  ha="center", fontweight="bold")  # fmt: skip
+                  ha="right" if late else "center", fontweight="bold")  # fmt: skip
     axes.axhline(1, color=ORANGE, linewidth=1.1, linestyle=(0, (5, 3)))
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_ylim(max(-1.0, min(-0.08, float(scores.min()) - 0.05)), 1.12)
@@ -381,8 +386,8 @@ def _plot_rewards(axes: Axes, steps: np.ndarray, rewards: np.ndarray) -> None:
 def _minutes_above(axes: Axes, steps: np.ndarray, minutes: np.ndarray) -> None:
     """A second axis above that says what the steps took."""
     above = axes.secondary_xaxis("top")
-    ticks = np.linspace(0, steps[-1], 6)
-    above.set_xticks(ticks, [f"{value:.3g}" for value in np.interp(ticks, [0, *steps], [0, *minutes])])
+    ticks = [tick for tick in MaxNLocator(7).tick_values(0, minutes[-1]) if 0 <= tick <= minutes[-1]]
+    above.set_xticks(np.interp(ticks, [0, *minutes], [0, *steps]), [f"{tick:g}" for tick in ticks])
     above.set_xlabel("wall time, minutes")
     above.spines["top"].set_visible(False)
 
@@ -390,6 +395,6 @@ def _minutes_above(axes: Axes, steps: np.ndarray, minutes: np.ndarray) -> None:
 def _save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.2)
     write_atomically(Path(path), buffer.getvalue())
     return Path(path)

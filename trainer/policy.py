@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import Simulator, State
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 from trainer.networks import GaussianActor
 from trainer.runs import load_checkpoint
 

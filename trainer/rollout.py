@@ -9,7 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from smartgrid_core import Simulator
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import State, StepResult
 from trainer.config import TrainConfig
 

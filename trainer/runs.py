@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import ConfigError
 
 FORMAT = 1  # raised when a checkpoint written before can no longer be read
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import GridConfig, Simulator, State
+from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
 from trainer.config import TrainConfig
 from trainer.ippo import Ippo
@@ -23,7 +24,7 @@ from trainer.runs import RunFolder
 from trainer.validation import Validation
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError, RuntimeError):
     """Training cannot go on; the last good checkpoint is kept and the message says what to change."""
 
 

@@ -29,31 +29,18 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     arguments, rest = _parser().parse_known_args(list(argv))
-    from smartgrid_core.registry import ConfigError  # after parsing: --help needs no torch
+    from smartgrid_core.errors import UserError  # after parsing: --help needs no torch
 
     try:
         return _train(arguments, _overrides(rest))
-    except (ConfigError, ImportError, ValueError, RuntimeError, OSError) as error:
-        if not _expected(error):
-            raise
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _expected(error: Exception) -> bool:
-    """Whether an error is a user's to mend, by our own words, rather than a bug."""
-    from smartgrid_core.extras import MissingExtraError
-    from smartgrid_core.power_flow import FeederError
-    from smartgrid_core.profiles.types import ProfileError
-    from smartgrid_core.registry import ConfigError
-    from trainer.train import TrainingError
-
-    return isinstance(error, ConfigError | MissingExtraError | FeederError | ProfileError | TrainingError | OSError)
-
-
 def _overrides(rest: list[str]) -> dict[str, Any]:
     """`--a.b VALUE` and `--a.b=VALUE` pairs; values as JSON where they are JSON, else text."""
-    from smartgrid_core.registry import ConfigError
+    from smartgrid_core.errors import ConfigError
 
     out: dict[str, Any] = {}
     queue = list(rest)

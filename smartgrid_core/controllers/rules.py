@@ -72,13 +72,13 @@ class SelfConsumptionController(_Rule):
 
 
 class TimeOfUseController(_Rule):
-    """Charge in the cheapest price band, keep the energy for the dearest, use it there.
+    """Charge in the cheapest price band, keep enough for the dearest, use it there.
 
-    Reads the prices of the next `lookahead_h`, which are known, and nothing else of the future. A price lies in
-    the cheapest band where it is in the lowest quarter of the span of prices ahead, in the dearest where it is
-    in the highest. Between the bands the battery takes the own surplus, and covers the own demand only where a
-    cheap band comes before the next dear one. Where the span would not pay for the conversion losses, the rule
-    is self-consumption.
+    Of the future it reads the prices of the next `lookahead_h` alone, which are known. A price lies in the
+    cheapest band where it is in the lowest `band` of the span of prices ahead, in the dearest where it is in the
+    highest. Between the bands the battery follows the own balance, but while a dear band comes before the next
+    cheap one it keeps what the dear hours would take at the present demand. Where the span would not pay for the
+    conversion losses, the rule is self-consumption.
     """
 
     name = "time-of-use"
@@ -87,21 +87,18 @@ class TimeOfUseController(_Rule):
         self.lookahead_h, self.band = lookahead_h, band
 
     def act(self, state: State, obs: Tensor) -> Tensor:
-        p = self.sim.params
-        prices = known_prices(self.sim, state, round(self.lookahead_h / self.sim.config.step_h))[..., 0]  # [H, B]
+        p, step_h = self.sim.params, self.sim.config.step_h
+        prices = known_prices(self.sim, state, round(self.lookahead_h / step_h))[..., 0]  # [H, B]
         prices = torch.cat([state.import_eur_per_kwh[None], prices[1:]])
         low, high = prices.amin(0), prices.amax(0)
         span = high - low
         cheap, dear = prices <= low + self.band * span, prices >= high - self.band * span
-        pays = (p.charge_efficiency * p.discharge_efficiency * high > low).T  # [B, N]
-        wait = first_true(dear) < first_true(cheap)
+        before_cheap = cheap.int().cumsum(0) == 0
+        dear_h = (dear & before_cheap).sum(0) * step_h * ~dear[0]  # [B], 0 once the dear band has begun
         surplus = state.generation_kw - state.demand_kw
-        waiting = torch.where((wait & ~dear[0])[:, None], surplus.clamp_min(0), surplus)
-        setpoint = torch.where(cheap[0][:, None], p.charge_kw.T, waiting)
+        reserve_kwh = dear_h[:, None] * state.demand_kw / p.discharge_efficiency.T + p.soc_min_kwh.T
+        spare_kw = (state.soc_kwh - reserve_kwh).clamp_min(0) * p.discharge_efficiency.T / step_h
+        following = torch.maximum(surplus, torch.where(dear_h[:, None] > 0, -spare_kw, -torch.inf))
+        setpoint = torch.where(cheap[0][:, None], p.charge_kw.T, following)
+        pays = (p.charge_efficiency * p.discharge_efficiency * high > low).T  # [B, N]
         return action_from_setpoints(self.sim, state, torch.where(pays, setpoint, surplus))
-
-
-def first_true(mask: Tensor) -> Tensor:
-    """Index of the first True along dimension 0 of [H, B], H where there is none; int64 [B]."""
-    steps = torch.arange(mask.shape[0], device=mask.device)[:, None]
-    return torch.where(mask, steps, mask.shape[0]).amin(0)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smartgrid_core.errors import UserError
+
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 ComplexArray = NDArray[np.complex128]
@@ -25,7 +27,7 @@ LINE, TRANSFORMER, SWITCH = "line", "transformer", "switch"
 KINDS = (LINE, TRANSFORMER, SWITCH)
 
 
-class FeederError(ValueError):
+class FeederError(UserError, ValueError):
     """A network that is no radial feeder, or an impossible value in it; says which and what was expected."""
 
 

@@ -65,7 +65,7 @@ BATTERIES = st.builds(
     lambda capacity, charge, discharge, eta_in, eta_out, ends, start: {
         "capacity_kwh": capacity, "charge_kw": charge, "discharge_kw": discharge, "charge_efficiency": eta_in,
         "discharge_efficiency": eta_out, "soc_min": ends[0], "soc_max": ends[1],
-        "initial_soc": [ends[0] + start * (ends[1] - ends[0]), ends[1]],
+        "initial_soc": [round(ends[0] + start * (ends[1] - ends[0]), 6), ends[1]],
     },
     st.just(0) | quantity(0.0, 12.0), quantity(0.0, 7.0), quantity(0.0, 7.0), quantity(0.5, 1.0), quantity(0.5, 1.0),
     st.tuples(st.sampled_from([0.0, 0.1, 0.3]), st.sampled_from([0.5, 0.9, 1.0])), st.sampled_from([0.0, 0.5, 1.0]),

@@ -1,4 +1,4 @@
-"""The environments of TorchRL, PettingZoo and Gymnasium against their libraries' own checks and the simulator."""
+"""Environments of TorchRL, PettingZoo and Gymnasium against their libraries' checks and the simulator."""
 
 import subprocess
 import sys
@@ -33,8 +33,8 @@ class TestImport:
     def test_core_loads_no_optional_library(self):
         code = (
             "import smartgrid_core, sys; "
-            "optional = {'torchrl', 'tensordict', 'pettingzoo', 'gymnasium', 'matplotlib', 'pandapower', 'simbench', "
-            "'pandas', 'scipy', 'highspy', 'rich'}; "
+            "optional = {'torchrl', 'tensordict', 'pettingzoo', 'gymnasium', 'matplotlib', 'pandapower', "
+            "'simbench', 'pandas', 'scipy', 'highspy', 'rich'}; "
             "print(sorted(optional & set(sys.modules)))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -215,9 +215,7 @@ class TestPettingZoo:
         assert np.array_equal(np.stack(list(seen.values())), obs[0].numpy())
         for action in joint_actions(24, 1, sim):
             state, out = sim.step(state, action)
-            seen, reward, terminated, truncated, infos = env.step(
-                dict(zip(env.agents, action[0].numpy(), strict=True))
-            )
+            seen, reward, terminated, truncated, infos = env.step(dict(zip(env.agents, action[0].numpy(), strict=True)))
             assert np.array_equal(np.stack(list(seen.values())), out.obs[0].numpy())
             assert list(reward.values()) == out.reward[0].tolist()
             for i, info in enumerate(infos.values()):
@@ -225,9 +223,7 @@ class TestPettingZoo:
                 assert info["soc_kwh"] == out.soc_kwh[0, i].item()
                 assert info["voltage_pu"] == state.voltage_pu[0, i].item()
                 assert info["ledger"] == {k: v[0, i].item() for k, v in out.ledger._asdict().items()}
-                assert info["reward_parts"] == {
-                    k: v[0, i].item() for k, v in out.reward_parts._asdict().items()
-                }
+                assert info["reward_parts"] == {k: v[0, i].item() for k, v in out.reward_parts._asdict().items()}
         assert set(truncated.values()) == {True}
         assert set(terminated.values()) == {False}
         assert env.agents == []
@@ -310,80 +306,6 @@ class TestPettingZoo:
             assert truncated.all() == (step == 23)
             assert not terminated.any()
         assert not np.array_equal(obs[:5], obs[5:])
-
-
-class TestRender:
-    @staticmethod
-    def make(mode, scenario="community-5", steps=12):
-        env = TestPettingZoo.make(scenario=scenario, render_mode=mode)
-        env.reset(seed=1)
-        for _ in range(steps):
-            env.step(TestPettingZoo.sample(env))
-        return env
-
-    @pytest.mark.parametrize("steps", [0, 12])
-    def test_ansi_shows_every_agent(self, steps):
-        text = self.make("ansi", steps=steps).render()
-        rows = [line for line in text.splitlines() if line.startswith("agent_")]
-        assert len(rows) == 5
-        assert "community-5" in text
-        assert f"step {steps} of 24" in text
-        assert "stability" in text
-        assert text.isprintable() or "\x1b" not in text
-
-    def test_ansi_says_islanded(self):
-        assert "ISLANDED" in self.make("ansi", "islanded").render()
-
-    @pytest.mark.parametrize("scenario", ["community-5", "islanded", "suburb-40"])
-    def test_picture(self, scenario):
-        picture = self.make("rgb_array", scenario).render()
-        assert picture.shape == (600, 1000, 3)
-        assert picture.dtype == np.uint8
-        assert picture.std() > 10  # something is drawn
-
-    def test_picture_before_the_first_step(self):
-        assert self.make("rgb_array", steps=0).render().shape == (600, 1000, 3)
-
-    def test_link_flows_agree_with_the_ledger(self):
-        from smartgrid_core.render import snapshot
-
-        sim = Simulator(GridConfig.load("suburb-40", **SHORT), 2)
-        state, _ = sim.reset()
-        _, out = sim.step(state, joint_actions(1, 2, sim)[0])
-        shown = snapshot(sim, state, out, grid=1)
-        received = np.zeros(sim.num_agents)
-        np.add.at(received, shown.pairs[:, 1], shown.link_kw)
-        np.add.at(received, shown.pairs[:, 0], -shown.link_kw)
-        expected = (out.ledger.received_kw - out.ledger.sent_kw)[1].numpy()
-        assert np.abs(shown.link_kw).max() > 0
-        np.testing.assert_allclose(received, expected, atol=1e-5)
-
-    def test_modes_are_checked(self):
-        from smartgrid_core.pettingzoo_env import parallel_env
-
-        with pytest.raises(ValueError, match="'ansi' or 'rgb_array'"):
-            parallel_env(render_mode="human")
-        env = TestPettingZoo.make(render_mode="ansi")
-        with pytest.raises(RuntimeError, match="before reset"):
-            env.render()
-
-    @pytest.mark.parametrize(
-        ("values", "expected"),
-        [
-            ({"trade_kw": 1.0, "battery_kw": 1.0, "unserved_kw": 0.0}, "importing"),
-            ({"trade_kw": -1.0, "battery_kw": 0.0, "unserved_kw": 0.0}, "exporting"),
-            ({"trade_kw": 0.0, "battery_kw": 1.0, "unserved_kw": 0.0}, "charging"),
-            ({"trade_kw": 0.0, "battery_kw": -1.0, "unserved_kw": 0.0}, "discharging"),
-            ({"trade_kw": 0.0, "battery_kw": 0.001, "unserved_kw": 0.0}, "balanced"),
-            ({"trade_kw": 0.0, "battery_kw": 1.0, "unserved_kw": 0.0, "islanded": True}, "islanded"),
-            ({"trade_kw": 0.0, "battery_kw": 1.0, "unserved_kw": 0.0, "energised": False}, "islanded"),
-            ({"trade_kw": 0.0, "battery_kw": -1.0, "unserved_kw": 0.5, "islanded": True}, "unserved"),
-        ],
-    )
-    def test_status(self, values, expected):
-        from smartgrid_core.render import agent_status
-
-        assert agent_status(**{"islanded": False, **values}) == expected
 
 
 class TestGymnasiumVector:

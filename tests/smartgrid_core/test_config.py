@@ -1,0 +1,179 @@
+"""Bad input is refused with the field, the value, what was expected and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smartgrid_core import GridConfig, Simulator, list_scenarios
+from smartgrid_core.registry import ConfigError
+from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401
+
+torch.set_num_threads(1)
+
+FAULTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"prosumers.*.battery.charge_efficiency": 1.05}, ["charge_efficiency", "1.05", "(0.0, 1.0]"]),
+    ({"prosumers.1.battery.discharge_efficiency": 0}, ["prosumers.1.battery", "discharge_efficiency", "0"]),
+    ({"prosumers.0.battery.soc_min": 0.9, "prosumers.0.battery.soc_max": 0.4}, ["soc_min = 0.9", "soc_max = 0.4"]),
+    ({"prosumers.*.battery.initial_soc": 1.4}, ["initial_soc", "1.4"]),
+    ({"prosumers.*.battery.capacity_kwh": -1}, ["capacity_kwh", "-1"]),
+    ({"prosumers.*.battery.capacity_kwh": [5, 2]}, ["capacity_kwh", "[5", "crossed"]),
+    ({"prosumers.*.battery.capacity_kwh": [1, "two"]}, ["capacity_kwh"]),
+    ({"prosumers.*.battery.capacity_kwh": ["one", 2]}, ["capacity_kwh"]),
+    ({"prosumers.*.battery.capacity_kwh": [1, 2, 3]}, ["capacity_kwh"]),
+    ({"prosumers.*.battery.capacity_kwh": True}, ["capacity_kwh", "boolean"]),
+    ({"prosumers.*.battery.capacity_kwh": float("nan")}, ["capacity_kwh"]),
+    ({"prosumers.*.trade_kw": [float("nan"), 2]}, ["trade_kw"]),
+    ({"tariff.export_eur_per_kwh": 0.3}, ["export", "0.3", "exceeds", "import"]),
+    ({"tariff.import_eur_per_kwh": -0.1, "tariff.export_eur_per_kwh": -0.05}, ["export", "-0.05", "exceeds"]),
+    (
+        {"tariff.bands": [{"from_hour": 7.05, "to_hour": 7.2, "export_eur_per_kwh": 0.9}], "step_minutes": 1},
+        ["export", "0.9", "exceeds"],
+    ),
+    ({"tariff.imbalance_penalty_eur_per_kwh": 0}, ["imbalance_penalty_eur_per_kwh", "greater than 0"]),
+    ({"tariff.lost_load_eur_per_kwh": -5}, ["lost_load_eur_per_kwh"]),
+    ({"tariff.co2_g_per_kwh": [1, 2]}, ["co2_g_per_kwh", "24"]),
+    ({"prosumers.*.batery.capacity_kwh": 5}, ["batery", "battery"]),
+    ({"prosumers.0.battery.capacity": 5}, ["capacity", "capacity_kwh"]),
+    ({"tarif": {}}, ["tarif", "tariff"]),
+    ({"links.topology": "star"}, ["star", "ring", "nearest:K"]),
+    ({"links.topology": "nearest:0"}, ["nearest:0"]),
+    ({"step_minutes": 7}, ["step_minutes = 7"]),
+    ({"episode_days": 0.013}, ["episode_days = 0.013"]),
+    ({"forecast.window_edges_h": [2, 1]}, ["window_edges_h", "increasing"]),
+    ({"forecast.window_edges_h": [0.1]}, ["window_edges_h", "0.1"]),
+    ({"events": [{"kind": "flood"}]}, ["events.0.kind", "flood"]),
+    ({"events": [{"kind": "cloud", "factor": 2}]}, ["factor = 2", "cloud"]),
+    ({"events": [{"kind": "branch_outage", "branch": 0}]}, ["branch"]),
+    ({"stability": {"voltage": 0, "loading": 0, "balance": 0, "reserve": 0}}, ["weights are 0"]),
+    ({"prosumers": []}, ["prosumers"]),
+    ({"prosumers.*.name": "same"}, ["'same'", "twice"]),
+    ({"network.power_factor": 0}, ["power_factor"]),
+    ({"profiles.source": "csv"}, ["path"]),
+    ({"profiles.source": "simbench"}, ["code"]),
+    ({"prosumers.9.trade_kw": 5}, ["prosumers.9.trade_kw", "'9'"]),
+    ({"name.x": 5}, ["name.x"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("overrides", "words"), FAULTS, ids=[str(next(iter(f))) + str(i) for i, (f, _) in enumerate(FAULTS)])
+def test_a_fault_is_named(overrides: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GridConfig.load("community-5", **overrides)
+    for word in words:
+        assert word in str(caught.value), f"{word!r} is not in: {caught.value}"
+
+
+def test_an_unknown_scenario_offers_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="community-5"):
+        GridConfig.load("comunity5")
+    with pytest.raises(ConfigError, match="does not exist"):
+        GridConfig.load("no/such/file.toml")
+
+
+def test_bases_are_inherited_and_a_circle_of_them_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "outage"\n[override]\n"prosumers.1.trade_kw" = 3\n[links]\nrating_kw = 2\n')
+    config = GridConfig.load(tmp_path / "mine.toml", episode_days=2)
+    parent = GridConfig.load("outage")
+    assert config.name == "mine"
+    assert config.events == parent.events
+    assert config.prosumers[1].trade_kw == (3.0, 3.0)
+    assert config.prosumers[0] == parent.prosumers[0]
+    assert config.links.rating_kw == 2
+    assert config.links.topology == "ring"
+    assert config.episode_days == 2
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n')
+    with pytest.raises(ConfigError, match="circle"):
+        GridConfig.load(tmp_path / "a.toml")
+    (tmp_path / "broken.toml").write_text("name = \n")
+    with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
+        GridConfig.load(tmp_path / "broken.toml")
+
+
+def test_overrides_reach_inside() -> None:
+    config = GridConfig.load(
+        "community-5", episode_days=1, **{"prosumers.*.battery.capacity_kwh": [5, 8], "prosumers.2.trade_kw": 3}
+    )
+    assert all(p.battery.capacity_kwh == (5.0, 8.0) for p in config.prosumers)
+    assert [p.trade_kw[0] for p in config.prosumers] == [8, 8, 3, 8, 8]
+    assert GridConfig.load("community-5").prosumers[0].battery.capacity_kwh == (10.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "word"), [([[0, 0]], "itself"), ([[0, 1], [1, 0]], "twice"), ([[0, 7]], "outside"), ([[-1, 0]], "outside")]
+)
+def test_impossible_links_are_refused(quick_profiles: None, pairs: list[list[int]], word: str) -> None:  # noqa: F811
+    with pytest.raises(ConfigError, match=word):
+        Simulator(community(3, links={"topology": pairs}))
+
+
+@pytest.mark.parametrize(
+    ("n", "topology", "links", "slots"),
+    [(1, "ring", 0, 0), (2, "ring", 1, 1), (3, "ring", 3, 2), (6, "ring", 6, 2), (1, "complete", 0, 0),
+     (4, "complete", 6, 3), (4, "none", 0, 0), (2, "nearest:5", 1, 1), (4, [(2, 0)], 1, 1)],
+)  # fmt: skip
+def test_topologies(quick_profiles: None, n: int, topology: Any, links: int, slots: int) -> None:  # noqa: F811
+    sim = Simulator(community(n, links={"topology": topology}))
+    assert len(sim.links.pairs) == links
+    assert sim.num_slots == slots
+    assert sim.action_dim == slots + 1 == len(sim.action_names)
+    state, obs = sim.reset()
+    assert obs.shape == (1, n, sim.observation_dim)
+    _, out = sim.step(state, torch.rand(1, n, sim.action_dim))
+    assert out.transfers_kw.shape == (1, n, slots)
+
+
+def test_a_prosumer_sits_where_the_configuration_says(quick_profiles: None) -> None:  # noqa: F811
+    sim = Simulator(community(2, {"bus": "lv1.2"}, network={"buses": 8}))
+    assert [sim.feeder.bus_names[b] for b in sim.agent_bus] == ["lv1.2", "lv1.2"]
+    with pytest.raises(ConfigError, match=r"bus = 'nowhere'"):
+        Simulator(community(2, {"bus": "nowhere"}))
+    with pytest.raises(ConfigError, match="slack"):
+        Simulator(community(2, {"bus": "mv"}))
+
+
+def test_arguments_of_the_simulator_are_checked(quick_profiles: None) -> None:  # noqa: F811
+    config = community(2)
+    with pytest.raises(ConfigError, match="GiB"):
+        Simulator(config, num_grids=10**10)
+    for wrong in (0, -1, 1.5, "many"):
+        with pytest.raises(ConfigError, match="num_grids"):
+            Simulator(config, num_grids=wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="feeder"):
+        Simulator(config.model_copy(update={"network": config.network.model_copy(update={"feeder": "nowhere.csv"})}))
+    with pytest.raises(ValueError, match="split"):
+        Simulator(config, split="holdout")
+    sim = Simulator(config, num_grids=3)
+    state, _ = sim.reset()
+    for shape in ((3, 2), (3, 2, 1), (1, 2, 2), (2, 3, 2), (3, 2, 3)):
+        with pytest.raises(ValueError, match=r"expected \[3 grids, 2 agents, 2 = 1 link slots"):
+            sim.step(state, torch.zeros(shape))
+    with pytest.raises(ValueError, match="state"):
+        sim.reset(mask=torch.tensor([True, False, False]))
+    with pytest.raises(ValueError, match="mask"):
+        sim.reset(mask=torch.tensor([True]), state=state)
+    with pytest.raises(ConfigError, match="seed"):
+        sim.reset(seed=[1, 2])
+    with pytest.raises(ConfigError, match="weight"):
+        sim.set_reward_weights(kindness=1.0)
+    with pytest.raises(ConfigError, match="weight"):
+        sim.set_reward_weights(cost=-1.0)
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_every_scenario_loads_and_steps(name: str) -> None:
+    config = GridConfig.load(name)
+    assert config.name == name
+    assert config.description
+    if config.profiles.source == "simbench":
+        pytest.importorskip("simbench")
+    sim = Simulator(config, num_grids=2)
+    state, obs = sim.reset()
+    state, out = sim.step(state, torch.zeros(2, sim.num_agents, sim.action_dim))
+    assert torch.isfinite(obs).all()
+    assert torch.isfinite(out.reward).all()
+    assert out.obs.shape == (2, sim.num_agents, sim.observation_dim)
