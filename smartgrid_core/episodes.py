@@ -9,7 +9,7 @@ from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
-from smartgrid_core.profiles.table import ProfileTable
+from smartgrid_core.profiles.table import ProfileTable, TableRows
 from smartgrid_core.types import Conditions, Exogenous, Params, State, kernel, public
 
 
@@ -97,14 +97,15 @@ class Episodes(nn.Module):
             state.step, kernel(state.event_start), kernel(state.event_end), kernel(state.event_branch)
         )
 
-    def read(self, params: Params, state: State, now: Conditions) -> tuple[State, Exogenous]:
+    def lookup(self, state: State, only: Tensor | None = None) -> TableRows:
+        """Table rows of the step about to be taken; `only` [B] bool names the grids that matter."""
+        return self.table.lookup(state.row, kernel(state.demand_column), kernel(state.generation_column), only)
+
+    def read(self, params: Params, state: State, now: Conditions, rows: TableRows) -> tuple[State, Exogenous]:
         """Exogenous values of the step about to be taken, and the state that holds them."""
-        demand_row, generation_row, time = self.table.lookup(
-            state.row, kernel(state.demand_column), kernel(state.generation_column)
-        )
-        demand_row = demand_row * (params.demand_scale * kernel(state.demand_jitter))
-        generation_row = generation_row * (params.generation_scale * kernel(state.generation_jitter))
-        w = self.table.windows
+        demand_row = rows.demand * (params.demand_scale * kernel(state.demand_jitter))
+        generation_row = rows.generation * (params.generation_scale * kernel(state.generation_jitter))
+        w, time = self.table.windows, rows.time
         prices = time[: 2 * (1 + w)] * params.price_level
         demand, generation, buy = demand_row[0], generation_row[0], prices[0]
         if now.demand_factor is not None:

@@ -102,4 +102,4 @@ def assemble(
         exogenous.net_forecast_kw * scale,
         shared(community),
     ]
-    return torch.cat(rows).clamp(-LIMIT, LIMIT)
+    return torch.cat(rows).clamp_(-LIMIT, LIMIT)

@@ -21,7 +21,7 @@ from smartgrid_core.links import build_links
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
 from smartgrid_core.profiles.load import load_profiles
-from smartgrid_core.profiles.table import ProfileTable
+from smartgrid_core.profiles.table import ProfileTable, TableRows
 from smartgrid_core.step import Community, Physics
 from smartgrid_core.types import (
     Ledger,
@@ -141,7 +141,7 @@ class Simulator:
 
     # Running it -----------------------------------------------------------------------------------------
 
-    def seed_grids(self, seed: int | Sequence[int] | Tensor) -> None:
+    def seed_grids(self, seed: int | Sequence[int] | Tensor, mask: Tensor | None = None) -> None:
         """Key every grid: one seed for the run (grids differ by their global id), or one seed per grid.
 
         With one seed per grid, a grid is the same episode wherever its seed stands in the list.
@@ -156,8 +156,13 @@ class Simulator:
             )
         else:
             ids = torch.zeros_like(ids)
-        self.key = rng.grid_keys(seeds, ids)
+        keys, old = rng.grid_keys(seeds, ids), getattr(self, "params", None)
+        self.key = keys if mask is None else torch.where(mask, keys, self.key)
         self.params: Params = build_params(self.config, self.table.profiles, self.links, self.key)
+        if old is not None:  # weights changed by hand outlive a new seed, as the tensors a captured step holds
+            self.params = self.params._replace(
+                reward_weights=old.reward_weights, stability_weights=old.stability_weights
+            )
 
     def set_reward_weights(self, **weights: float) -> None:
         """Change reward weights while running: stability, efficiency, cost, cooperation, each ≥ 0."""
@@ -192,12 +197,12 @@ class Simulator:
         Returns:
             state, obs [B, N, O].
         """
-        if seed is not None:
-            self.seed_grids(seed)
         if mask is not None and state is None:
             raise ValueError("reset(mask=…) resets a part of the grids and needs the state of the others: give state=…")
         if mask is not None and mask.shape != (self.num_grids,):
             raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{self.num_grids}], one entry a grid")
+        if seed is not None:
+            self.seed_grids(seed, mask)
         zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
         episode = zero if state is None else state.episode + 1
         counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
@@ -205,7 +210,7 @@ class Simulator:
         if mask is not None and state is not None:
             fresh = _select(mask, fresh, state)
         now = self.episodes.conditions(fresh)
-        fresh, exogenous = self.episodes.read(self.params, fresh, now)
+        fresh, exogenous = self.episodes.read(self.params, fresh, now, self.episodes.lookup(fresh))
         return fresh, self.episodes.observe(self.params, fresh, exogenous, now)
 
     def step(self, state: State, action: Tensor) -> tuple[State, StepResult]:
@@ -234,7 +239,8 @@ class Simulator:
             clamped=state.clamped + physics.clamped, nonfinite=state.nonfinite + physics.nonfinite,
         )  # fmt: skip
         now = self.episodes.conditions(moved)
-        held, exogenous = self.episodes.read(params, moved, now)
+        rows = self.episodes.lookup(moved)
+        held, exogenous = self.episodes.read(params, moved, now, rows)
         final_obs = self.episodes.observe(params, held, exogenous, now)
         truncated = moved.step >= self.config.episode_steps
         if not self.auto_reset:
@@ -242,7 +248,9 @@ class Simulator:
         fresh = self.episodes.begin(params, state.key, state.episode + 1, (moved.clamped, moved.nonfinite), first=False)
         chosen = _select(truncated, fresh, moved)
         now = self.episodes.conditions(chosen)
-        chosen, exogenous = self.episodes.read(params, chosen, now)
+        first_rows = self.episodes.lookup(fresh, only=truncated)
+        rows = TableRows(*(torch.where(truncated, a, b) for a, b in zip(first_rows, rows, strict=True)))
+        chosen, exogenous = self.episodes.read(params, chosen, now, rows)
         obs = self.episodes.observe(params, chosen, exogenous, now)
         return chosen, self._result(state, physics, obs, final_obs, truncated)
 

@@ -42,4 +42,5 @@ def parts(
 
 def index(p: StabilityParts, weights: Tensor) -> Tensor:
     """Weighted sum of the parts, [B]; weights [4] sum to 1."""
-    return weights[0] * p.voltage + weights[1] * p.loading + weights[2] * p.balance + weights[3] * p.reserve
+    total = weights[0] * p.voltage + weights[1] * p.loading + weights[2] * p.balance + weights[3] * p.reserve
+    return total.clamp_max(1.0)  # weights that sum to 1 only up to rounding

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
     add("--against", default="all", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
     add("--episodes", type=_positive, help="test episodes (default: the scenario's)")
-    add("--mpc-episodes", type=_positive, help="episodes of model predictive control (default: 8)")
+    add("--mpc-episodes", type=_positive, help="episodes of model predictive control (default: 6)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     add("--json", type=Path, metavar="FILE", help="write the scoreboard as JSON")
     add("--csv", type=Path, metavar="FILE", help="write the scoreboard as CSV")

@@ -13,7 +13,8 @@ def _as_range(value: Any) -> Any:
         raise ValueError("expected a number or a range [low, high], got a boolean")
     if isinstance(value, int | float):
         return (float(value), float(value))
-    if isinstance(value, list | tuple) and len(value) == 2 and value[0] > value[1]:
+    numbers = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
+    if numbers and value[0] > value[1]:
         raise ValueError(f"range [{value[0]}, {value[1]}] is crossed: the low end must not exceed the high end")
     return value
 

@@ -53,11 +53,11 @@ class TariffConfig(Model):
         if len(self.co2_g_per_kwh) != 24 or min(self.co2_g_per_kwh) < 0:
             raise ValueError(f"co2_g_per_kwh has {len(self.co2_g_per_kwh)} values: expected 24 values ≥ 0, one an hour")
         within("level", self.level, 0.0, 100.0, open_low=True)
-        imports, exports = self.daily_prices(96)
-        for quarter, (buy, sell) in enumerate(zip(imports, exports, strict=True)):
+        imports, exports = self.daily_prices(1440)  # every step starts at one of these minutes
+        for minute, (buy, sell) in enumerate(zip(imports, exports, strict=True)):
             if sell > buy:
                 raise ValueError(
-                    f"export_eur_per_kwh = {sell:g} exceeds import_eur_per_kwh = {buy:g} at hour {quarter / 4:g}: "
+                    f"export_eur_per_kwh = {sell:g} exceeds import_eur_per_kwh = {buy:g} at hour {minute / 60:g}: "
                     "that pays for buying and selling at once; lower the export price"
                 )
         return self

@@ -29,7 +29,7 @@ def foresight(sim: Simulator, state: State, steps: int) -> Outlook:
     for h in range(steps):
         later = state._replace(row=state.row + h, step=state.step + h)
         now = sim.episodes.conditions(later)
-        later, _ = sim.episodes.read(sim.params, later, now)
+        later, _ = sim.episodes.read(sim.params, later, now, sim.episodes.lookup(later))
         on = torch.ones_like(kernel(later.demand_kw), dtype=torch.bool)
         energised = on if now.energised is None else now.energised
         on_grid = energised if now.islanded is None else energised & ~now.islanded

@@ -6,6 +6,8 @@ window means — in at most one cache line, because the gather, not the arithmet
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,17 @@ from torch import Tensor, nn
 from smartgrid_core.config import ForecastConfig, GridConfig
 from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
-from smartgrid_core.profiles.types import Profiles
+from smartgrid_core.profiles.types import Profiles, split_code
+
+_ALIGNMENT = 8  # float32 values, half a cache line
+
+
+class TableRows(NamedTuple):
+    """What the table says of one time step, feature-major and contiguous."""
+
+    demand: Tensor  # [1 + W, N, B] per unit of scale: now, forecast window means
+    generation: Tensor  # [1 + W, N, B] likewise
+    time: Tensor  # [2 (1 + W) + 5, B] import and export price now, ahead; calendar; CO₂
 
 
 class ProfileTable(nn.Module):
@@ -44,7 +56,9 @@ class ProfileTable(nn.Module):
         self.register_buffer("demand_rows", self._pack("demand"))
         self.register_buffer("generation_rows", self._pack("generation"))
         imports, exports = self._prices()
-        self.price_scale = max(float(np.abs(imports).max()), 1e-3)
+        training = profiles.split_of_step == split_code("train")  # no scale may tell what held-out weeks cost
+        seen = imports[training] if training.any() else imports
+        self.price_scale = max(float(np.abs(seen).max()), 1e-3)
         self.register_buffer("time_rows", self._pack_time(imports, exports))
 
     def actual(self, kind: str) -> np.ndarray:
@@ -65,15 +79,18 @@ class ProfileTable(nn.Module):
         return self._series[key]
 
     def _pack(self, kind: str) -> Tensor:
-        """[C·T, 1 + W] float32: value now, forecast window means."""
+        """[C·T, ≥ 1 + W] float32: value now, forecast window means, padding so that no row straddles a cache line."""
         means = window_means(
             self.forecast(kind, self.config.forecast.kind),
             self.edges,
             self.profiles.block,
             steps_per_day=self.config.steps_per_day,
         )
-        rows = np.concatenate([self.actual(kind)[..., None], means], axis=-1)
-        return torch.from_numpy(rows.astype(np.float32)).reshape(-1, 1 + self.windows)
+        columns, steps = self.actual(kind).shape
+        width = -(-(1 + self.windows) // _ALIGNMENT) * _ALIGNMENT
+        rows = np.zeros((columns, steps, width), dtype=np.float32)
+        rows[..., 0], rows[..., 1 : 1 + self.windows] = self.actual(kind), means
+        return torch.from_numpy(rows).reshape(-1, width)
 
     def _prices(self) -> tuple[np.ndarray, np.ndarray]:
         """Import and export price of every step, [T] EUR/kWh."""
@@ -98,23 +115,25 @@ class ProfileTable(nn.Module):
         rows = np.concatenate([prices.T, ahead[0], ahead[1], calendar, co2[:, None]], axis=1)
         return torch.from_numpy(rows.astype(np.float32))
 
-    def lookup(self, row: Tensor, demand_column: Tensor, generation_column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def lookup(
+        self, row: Tensor, demand_column: Tensor, generation_column: Tensor, only: Tensor | None = None
+    ) -> TableRows:
         """Rows of one time step for every grid.
 
         Args:
             row: [B] int32 time row; demand_column, generation_column: [N, B] int32.
-
-        Returns:
-            demand [1 + W, N, B], generation [1 + W, N, B], time [2 (1 + W) + 5, B], all contiguous.
+            only: [B] bool, grids whose rows matter; the others all read row 0, which the cache then holds.
         """
         row = row.clamp(0, self.length - 1)
-        return (
-            self._gather(self.demand_rows, demand_column * self.length + row),
-            self._gather(self.generation_rows, generation_column * self.length + row),
+        demand_at, generation_at = demand_column * self.length + row, generation_column * self.length + row
+        if only is not None:
+            row, demand_at, generation_at = (torch.where(only, i, 0) for i in (row, demand_at, generation_at))
+        return TableRows(
+            self._gather(self.demand_rows, demand_at),
+            self._gather(self.generation_rows, generation_at),
             self.time_rows.index_select(0, row).T.contiguous(),
         )
 
-    @staticmethod
-    def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    def _gather(self, rows: Tensor, index: Tensor) -> Tensor:
         found = rows.index_select(0, index.reshape(-1)).view(*index.shape, rows.shape[1])
-        return found.permute(2, 0, 1).contiguous()
+        return found[..., : 1 + self.windows].permute(2, 0, 1).contiguous()

@@ -81,14 +81,14 @@ def rated_kva(net: Any) -> float:
 
 
 def solve(net: Any, p_kw: np.ndarray, q_kvar: np.ndarray) -> Reference:
-    """Newton-Raphson to 1e-12 MVA."""
+    """Newton-Raphson to 1e-10 MVA; the shortest cables of SimBench leave round-off above 1e-12."""
     net.load.drop(net.load.index, inplace=True)
     buses = net.bus.index[net.bus.in_service]
     pp.create_loads(net, buses, p_kw / 1e3, q_kvar / 1e3)
     pp.runpp(
         net,
         algorithm="nr",
-        tolerance_mva=1e-12,
+        tolerance_mva=1e-10,
         max_iteration=50,
         numba=False,
         calculate_voltage_angles=False,

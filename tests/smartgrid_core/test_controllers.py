@@ -27,23 +27,23 @@ from smartgrid_core.controllers.outlook import forecast
 from smartgrid_core.types import State, kernel, public
 
 SEEDS = [1000, 1001, 1002]
-FAST = ["random", "idle", "self-consumption", "time-of-use", "mpc-noisy", "optimum"]
 COPPER_PLATE = {"network.power_flow": False}
 NEGATIVE_NOON = {
     "from_hour": 11.0, "to_hour": 15.0, "import_eur_per_kwh": -0.1, "export_eur_per_kwh": -0.2
 }  # fmt: skip
 
 
+BUILT: dict[str, Simulator] = {}
+
+
 def simulator(name: str = "community-5", grids: int = len(SEEDS), **overrides) -> Simulator:
+    """One-day test episodes; built once per configuration, because building makes a year of profiles."""
     config = GridConfig.load(name, **{"episode_days": 1, **overrides})
-    sim = Simulator(config, grids, split="test")
-    sim.seed_grids(SEEDS[:grids])
-    return sim
-
-
-def reference_j(sim: Simulator) -> np.ndarray:
-    alone = Simulator(grid_only_config(sim.config), sim.num_grids, split="test")
-    return cost_j(run_episode(alone, IdleController(), seed=SEEDS[: sim.num_grids], keep_series=False))
+    key = config.model_dump_json() + str(grids)
+    if key not in BUILT:
+        BUILT[key] = Simulator(config, grids, split="test")
+    BUILT[key].seed_grids(SEEDS[:grids])
+    return BUILT[key]
 
 
 def played(sim: Simulator, controller) -> np.ndarray:
@@ -67,12 +67,16 @@ def mid_day(sim: Simulator, steps: int = 50) -> State:
     return state
 
 
-def assert_bound_holds(sim: Simulator, names: list[str]) -> None:
-    bound, reference = bounds(sim), reference_j(sim)
-    slack = 1e-3 * np.abs(reference - bound) + 1e-4  # a tenth of a cent absorbs float32 sums of islanded costs
-    for name in names:
-        assert (played(sim, make_controller(name)) >= bound - slack).all(), name
-    assert (reference >= bound - slack).all()
+def assert_bound_holds(sim: Simulator) -> None:
+    """No controller costs less than the bound, whether it plays well, badly or by chance."""
+    pytest.importorskip("highspy")
+    players = {name: make_controller(name) for name in CONTROLLERS if name not in ("mpc-persistence", "mpc-perfect")}
+    j = {name: played(sim, controller) for name, controller in players.items()}
+    optimum = players["optimum"]
+    assert isinstance(optimum, OptimumController)
+    slack = 1e-3 * np.abs(j["idle"] - optimum.bound_eur) + 1e-4  # float32 sums of what lost load costs
+    for name, costs in j.items():
+        assert (costs >= optimum.bound_eur - slack).all(), name
 
 
 # Set-points --------------------------------------------------------------------------------------------------
@@ -128,7 +132,8 @@ def test_self_consumption_trades_only_what_the_battery_cannot(mode: str) -> None
     surplus = series.generation_kw - series.demand_kw
     assert (series.charge_kw <= np.maximum(surplus, 0) + 1e-4).all()
     assert (series.discharge_kw <= np.maximum(-surplus, 0) + 1e-4).all()
-    assert series.charge_kw.sum() > 0 and series.discharge_kw.sum() > 0
+    assert series.charge_kw.sum() > 0
+    assert series.discharge_kw.sum() > 0
     buying_with_energy_left = (series.bought_kw > 1e-3) & (series.soc_kwh > 0.2) & (series.discharge_kw < 4.9)
     assert not buying_with_energy_left.any()
 
@@ -164,7 +169,8 @@ def test_random_actions_do_not_depend_on_the_batch() -> None:
         controller.start(sim, state)
         drawn.append(controller.act(state, obs))
     assert torch.equal(drawn[0][0], drawn[1][0])
-    assert drawn[1].abs().max() <= 1 and not torch.equal(drawn[1][0], drawn[1][1])
+    assert drawn[1].abs().max() <= 1
+    assert not torch.equal(drawn[1][0], drawn[1][1])
 
 
 def test_unknown_controller_offers_the_nearest_name() -> None:
@@ -176,21 +182,21 @@ def test_unknown_controller_offers_the_nearest_name() -> None:
 
 
 def test_grid_only_sees_the_same_episode() -> None:
-    sim = simulator("suburb-40", grids=2)  # sizes drawn per grid: their draws must not shift
-    alone = Simulator(grid_only_config(sim.config), 2, split="test")
-    mine, other = (run_episode(s, IdleController(), seed=SEEDS[:2]).series for s in (sim, alone))
+    sim = simulator("suburb-40", grids=1, step_minutes=30)  # sizes drawn per grid: their draws must not shift
+    alone = Simulator(grid_only_config(sim.config), sim.num_grids, split="test")
+    mine, other = (run_episode(s, IdleController(), seed=SEEDS[:1]).series for s in (sim, alone))
     for name in ("demand_kw", "generation_kw", "import_eur_per_kwh", "export_eur_per_kwh"):
         np.testing.assert_array_equal(getattr(mine, name), getattr(other, name))
 
 
 def test_grid_only_cost_is_net_demand_at_the_tariff_and_losses() -> None:
-    sim = simulator(**{"prosumers.*.trade_kw": 100.0})
+    sim = simulator(step_minutes=30, **{"prosumers.*.trade_kw": 100.0})
     alone = Simulator(grid_only_config(sim.config), sim.num_grids, split="test")
     record = run_episode(alone, IdleController(), seed=SEEDS)
     series, net = record.series, record.series.demand_kw - record.series.generation_kw
     buy, sell = series.import_eur_per_kwh, series.export_eur_per_kwh
     energy = np.maximum(net, 0).sum(2) * buy - np.maximum(-net, 0).sum(2) * sell
-    np.testing.assert_allclose(cost_j(record), ((energy + series.loss_kw * buy) * 0.25).sum(0), rtol=1e-5)
+    np.testing.assert_allclose(cost_j(record), ((energy + series.loss_kw * buy) * 0.5).sum(0), rtol=1e-5)
 
 
 # The optimum -------------------------------------------------------------------------------------------------
@@ -198,30 +204,29 @@ def test_grid_only_cost_is_net_demand_at_the_tariff_and_losses() -> None:
 
 @pytest.mark.parametrize("name", list_scenarios())
 def test_nothing_beats_the_optimum(name: str) -> None:
-    if GridConfig.load(name).profiles.source == "simbench":
+    measured = GridConfig.load(name).profiles.source == "simbench"
+    if measured:
         pytest.importorskip("simbench")
-    large = name == "suburb-40"
-    assert_bound_holds(simulator(name, grids=1 if large else 3), FAST)
+    steps = {} if measured else {"step_minutes": 30}  # made profiles come in any step, and half the steps do
+    assert_bound_holds(simulator(name, grids=1 if name in ("suburb-40", "rural-lv") else 3, **steps))
 
 
 @pytest.mark.parametrize("rule", ["consent", "average"])
 def test_nothing_beats_the_optimum_at_negative_prices(rule: str) -> None:
-    sim = simulator(
-        trade_mode="absolute", transfer_rule=rule, **{"tariff.bands": [NEGATIVE_NOON], "tariff.import_eur_per_kwh": 0.3}
-    )
-    assert_bound_holds(sim, FAST)
+    tariff = {"tariff.bands": [NEGATIVE_NOON], "tariff.import_eur_per_kwh": 0.3}
+    assert_bound_holds(simulator(step_minutes=30, trade_mode="absolute", transfer_rule=rule, **tariff))
 
 
 @pytest.mark.parametrize("name", ["islanded", "outage"])
 def test_nothing_beats_the_optimum_off_the_grid_with_orders_in_kw(name: str) -> None:
-    assert_bound_holds(simulator(name, trade_mode="absolute", transfer_rule="average"), FAST)
+    assert_bound_holds(simulator(name, step_minutes=30, trade_mode="absolute", transfer_rule="average"))
 
 
 def test_optimum_is_reached_by_replaying_it() -> None:
     sim = simulator(trade_mode="absolute", **COPPER_PLATE)
     optimum = OptimumController()
     j = played(sim, optimum)
-    np.testing.assert_allclose(j, optimum.bound_eur, atol=1e-3 * np.abs(reference_j(sim) - j).max())
+    np.testing.assert_allclose(j, optimum.bound_eur, atol=1e-3 * np.abs(played(sim, IdleController()) - j).max())
 
 
 # Model predictive control ------------------------------------------------------------------------------------
@@ -229,14 +234,14 @@ def test_optimum_is_reached_by_replaying_it() -> None:
 
 def test_mpc_with_perfect_forecasts_is_the_optimum() -> None:
     sim = simulator(trade_mode="absolute", **COPPER_PLATE)
-    bound, reference = bounds(sim), reference_j(sim)
+    bound, reference = bounds(sim), played(sim, IdleController())
     j = played(sim, MpcController("perfect", block_steps=(1,) * sim.config.episode_steps))
     assert ((j - bound) <= 1e-3 * (reference - bound)).all()
 
 
 def test_better_forecasts_plan_better() -> None:
     pytest.importorskip("highspy")
-    sim = simulator(episode_days=3)
+    sim = simulator(trade_mode="absolute", **COPPER_PLATE)
     noisy, perfect, rule = (
         played(sim, make_controller(n)).mean() for n in ("mpc-noisy", "mpc-perfect", "self-consumption")
     )
@@ -245,11 +250,11 @@ def test_better_forecasts_plan_better() -> None:
 
 def test_mpc_in_a_batch_is_mpc_one_by_one_and_repeats() -> None:
     pytest.importorskip("highspy")
-    sim, controller = simulator("price-spike"), make_controller("mpc-noisy")
+    sim, controller = simulator("price-spike", grids=2, step_minutes=30), make_controller("mpc-noisy")
     batch = played(sim, controller)
     np.testing.assert_array_equal(played(sim, controller), batch)
-    single = simulator("price-spike", grids=1)
-    for seed, expected in zip(SEEDS, batch, strict=True):
+    single = simulator("price-spike", grids=1, step_minutes=30)
+    for seed, expected in zip(SEEDS[:2], batch, strict=True):
         single.seed_grids([seed])
         np.testing.assert_allclose(played(single, controller), expected, rtol=1e-4)
 

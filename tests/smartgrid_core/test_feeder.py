@@ -41,9 +41,7 @@ def assert_equals_pandapower(net: Any, seed: int = 0) -> Feeder:
     feeder = Feeder.from_pandapower(net)
     p, q = random_consumption(feeder, 200.0, seed)
     reference = solve(net, p, q)
-    result = PowerFlow(feeder, iterations=60, dtype=torch.float64)(
-        torch.tensor(p)[None], torch.tensor(q)[None]
-    )
+    result = PowerFlow(feeder, iterations=60, dtype=torch.float64)(torch.tensor(p)[None], torch.tensor(q)[None])
     np.testing.assert_allclose(result.voltage_pu[0].numpy(), reference.voltage_pu, atol=1e-9)
     assert result.slack_kw.item() == pytest.approx(reference.slack_kw, rel=1e-8)
     for e, name in enumerate(feeder.branch_names):
@@ -81,9 +79,7 @@ def test_radial_of_any_size_is_loaded_within_limits(buses: int) -> None:
 
 
 def test_radial_options_and_their_limits() -> None:
-    feeder = Feeder.radial(
-        12, laterals=5, transformer_kva=400, vk_percent=6, vkr_percent=1, no_load_kw=1, v0_pu=1.05
-    )
+    feeder = Feeder.radial(12, laterals=5, transformer_kva=400, vk_percent=6, vkr_percent=1, no_load_kw=1, v0_pu=1.05)
     assert np.hypot(feeder.r_pu[0], feeder.x_pu[0]) == pytest.approx(0.06 * 100 / 400)
     assert (feeder.from_bus == 1).sum() == 5
     assert feeder.v0_pu == 1.05
@@ -163,9 +159,7 @@ def test_pandapower_elements_out_of_service_or_open_at_one_end() -> None:
     assert "hanging" not in feeder.branch_names
     p, q = random_consumption(feeder, 200.0, 1)
     reference = solve(net, p, q)
-    result = PowerFlow(feeder, iterations=60, dtype=torch.float64)(
-        torch.tensor(p)[None], torch.tensor(q)[None]
-    )
+    result = PowerFlow(feeder, iterations=60, dtype=torch.float64)(torch.tensor(p)[None], torch.tensor(q)[None])
     np.testing.assert_allclose(result.voltage_pu[0].numpy(), reference.voltage_pu, atol=1e-9)
     assert result.slack_kw.item() == pytest.approx(reference.slack_kw, abs=1e-6)
 
@@ -215,9 +209,7 @@ def test_csv_equals_the_generated_feeder(tmp_path: Path) -> None:
     torch.testing.assert_close(ours.voltage_pu, theirs.voltage_pu)
     torch.testing.assert_close(ours.loss_kw, theirs.loss_kw)
     plain = tmp_path / "plain.csv"
-    plain.write_text(
-        "from_bus,to_bus,r_ohm,x_ohm,rating_a\na,b,0.1,0.1,100\nb,c,0.1,0.1,100\n", encoding="utf-8"
-    )
+    plain.write_text("from_bus,to_bus,r_ohm,x_ohm,rating_a\na,b,0.1,0.1,100\nb,c,0.1,0.1,100\n", encoding="utf-8")
     assert Feeder.from_csv(plain, slack="b", vn_kv=0.23).bus_names == ("a", "b", "c")
 
 

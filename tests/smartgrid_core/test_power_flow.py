@@ -23,9 +23,7 @@ from tests.smartgrid_core.pandapower_reference import (
 
 F64 = torch.float64
 FAST_SIMBENCH = ["1-LV-rural1--0-sw", "1-LV-semiurb4--1-sw"]
-SLOW_SIMBENCH = [
-    pytest.param(code, marks=pytest.mark.slow) for code in SIMBENCH_CODES if code not in FAST_SIMBENCH
-]
+SLOW_SIMBENCH = [pytest.param(code, marks=pytest.mark.slow) for code in SIMBENCH_CODES if code not in FAST_SIMBENCH]
 
 
 def batch(*rows: np.ndarray, dtype: torch.dtype = F64) -> torch.Tensor:
@@ -44,9 +42,7 @@ def community(seed: int = 0, buses: int = 15, grids: int = 8) -> tuple[Feeder, t
     return feeder, p, p * torch.tensor(rng.uniform(-0.2, 0.4, (grids, buses)))
 
 
-def assert_matches(
-    feeder: Feeder, result: PowerFlowResult, row: int, reference: Reference, float64: bool
-) -> None:
+def assert_matches(feeder: Feeder, result: PowerFlowResult, row: int, reference: Reference, float64: bool) -> None:
     voltage_tolerance = 1e-8 if float64 else 1e-5
     assert np.abs(result.voltage_pu[row].double().numpy() - reference.voltage_pu).max() <= voltage_tolerance
     for e, name in enumerate(feeder.branch_names):
@@ -67,9 +63,7 @@ def test_agrees_with_pandapower(name: str) -> None:
         result = exact(feeder)(batch(p), batch(q))
         assert_matches(feeder, result, 0, reference, float64=True)
         # branch by branch, with its factors at 1, it is the same network
-        assert_matches(
-            feeder, exact(feeder)(batch(p), batch(q), impedance_scale=torch.ones(1)), 0, reference, True
-        )
+        assert_matches(feeder, exact(feeder)(batch(p), batch(q), impedance_scale=torch.ones(1)), 0, reference, True)
         fast = PowerFlow(feeder)(batch(p, dtype=torch.float32), batch(q, dtype=torch.float32))
         assert_matches(feeder, fast, 0, reference, float64=False)
 
@@ -82,9 +76,7 @@ def test_agrees_with_pandapower_where_cables_are_long() -> None:
     p, q = random_consumption(feeder, 4000.0, 3)
     reference = solve(net, p, q)
     for scale in (None, torch.ones(1)):
-        assert_matches(
-            feeder, exact(feeder)(batch(p), batch(q), impedance_scale=scale), 0, reference, float64=True
-        )
+        assert_matches(feeder, exact(feeder)(batch(p), batch(q), impedance_scale=scale), 0, reference, float64=True)
 
 
 def test_slack_power_is_consumption_and_losses() -> None:
@@ -284,10 +276,7 @@ class HostSyncs(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func)
-        if any(
-            word in name
-            for word in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
-        ):
+        if any(word in name for word in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")):
             self.found.append(name)
         return func(*args, **(kwargs or {}))
 

@@ -23,7 +23,10 @@ SEEDS = (1000, 1001)
 SCENARIO = """base = "community-5"
 name = "tiny"
 episode_days = 1
+[forecast]
+window_edges_h = [1]
 """
+TINY = {"episode_days": 1, "forecast.window_edges_h": [1.0]}  # short look-aheads are quick to tabulate
 
 
 class Policy(SelfConsumptionController):
@@ -49,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def config() -> GridConfig:
-    return GridConfig.load("community-5", episode_days=1)
+    return GridConfig.load("community-5", **TINY)
 
 
 @pytest.fixture
@@ -87,9 +90,7 @@ def test_all_controllers_meet_the_same_episodes(config: GridConfig, cache: Path)
 
 def test_cache_is_keyed_by_all_that_matters(config: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = Simulator(config, 2, split="test")
-    dearer = Simulator(
-        GridConfig.load("community-5", episode_days=1, **{"tariff.import_eur_per_kwh": 0.26}), 2, split="test"
-    )
+    dearer = Simulator(GridConfig.load("community-5", **TINY, **{"tariff.import_eur_per_kwh": 0.26}), 2, split="test")
     described = Simulator(config.model_copy(update={"description": "other words"}), 2, split="test")
     path = evaluation_cache.path_for(sim, "idle", SEEDS)
     assert path == evaluation_cache.path_for(described, "idle", SEEDS)

@@ -20,7 +20,7 @@ from trainer.scoreboard import Row, Scoreboard
 
 @pytest.fixture(scope="module")
 def config() -> GridConfig:
-    return GridConfig.load("outage", episode_days=2)
+    return GridConfig.load("outage", episode_days=2, **{"forecast.window_edges_h": [1.0]})
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,11 @@ def record(config: GridConfig) -> EpisodeRecord:
 
 
 def picture(path: Path) -> np.ndarray:
-    """Pixels [height, width, RGB] of a PNG that is legible in size and shows several colours."""
+    """Every second pixel [height, width, RGB] of a PNG that is legible in size and shows several colours."""
     pixels = imread(path)[..., :3]
     assert min(pixels.shape[:2]) >= 400
-    shades = np.unique((pixels.reshape(-1, 3) * 31).astype(int), axis=0)
+    pixels = pixels[::2, ::2]
+    shades = np.unique((pixels * 31).astype(np.int32) @ np.array([1, 32, 1024]))
     assert len(shades) > 20
     assert 0.02 < (pixels.min(-1) < 0.9).mean() < 0.7  # neither blank nor full
     return pixels
@@ -42,7 +43,7 @@ def picture(path: Path) -> np.ndarray:
 def has(pixels: np.ndarray, colour: str) -> bool:
     """Whether a colour, or one close to it, covers some area."""
     wanted = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
-    return int((np.abs(pixels - wanted).max(-1) < 0.12).sum()) > 150
+    return int((np.abs(pixels - wanted).max(-1) < 0.12).sum()) > 40
 
 
 def test_day(record: EpisodeRecord, config: GridConfig, tmp_path: Path) -> None:
@@ -54,6 +55,7 @@ def test_day(record: EpisodeRecord, config: GridConfig, tmp_path: Path) -> None:
 def test_day_of_an_outage_in_a_large_community(tmp_path: Path) -> None:
     config = GridConfig.load(
         "suburb-40",
+        **{"forecast.window_edges_h": [1.0]},
         episode_days=0.5,
         events=[{"kind": "islanding", "hour": 2, "duration_h": 6}, {"kind": "branch_outage", "hour": 1, "branch": 3}],
     )
