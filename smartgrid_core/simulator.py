@@ -87,7 +87,7 @@ class Simulator:
         self.community = Community(self.config, self.links, network, events).to(self.device)
         self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
         self.seed_grids(seed)
-        self._advance = _compiled(self._advance_eager) if compile else self._advance_eager
+        self._advance = _compiled(self._advance_eager, self.device) if compile else self._advance_eager
 
     # What it is -----------------------------------------------------------------------------------------
 
@@ -283,9 +283,9 @@ def _select(mask: Tensor, yes: State, no: State) -> State:
     return State(*picked)
 
 
-def _compiled(function: Any) -> Any:
+def _compiled(function: Any, device: torch.device) -> Any:
     """torch.compile, or the function itself with one line of notice where there is no compiler."""
-    if torch.device("cpu").type == "cpu" and not _has_compiler():
+    if device.type == "cpu" and not _has_compiler():
         warnings.warn("no C++ compiler found: the step runs eagerly (install g++ to compile it)", stacklevel=3)
         return function
     return torch.compile(function, fullgraph=True, dynamic=False)

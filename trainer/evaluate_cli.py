@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smartgrid_core.config import GridConfig
     from smartgrid_core.controllers import Controller
     from trainer.scoreboard import Scoreboard
 
-EPILOG = """examples:
+EPILOG = """Every field of the scenario is an option by its path, e.g. --episode_days 1.
+
+examples:
   python -m trainer evaluate --scenario rural-lv                                       the baselines
   python -m trainer evaluate --checkpoint runs/a --checkpoint runs/b --against mpc     two policies beside MPC
 """
@@ -53,23 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 2 after a user's mistake, said in one line on standard error.
     """
     try:
-        arguments = _parser().parse_args(sys.argv[1:] if argv is None else list(argv))
+        arguments, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else list(argv))
     except SystemExit as end:  # argparse has said what was wrong, or shown the help
         return end.code if isinstance(end.code, int) else 2
-    from smartgrid_core.extras import MissingExtraError  # after parsing: --help needs no torch
-    from smartgrid_core.power_flow import FeederError
-    from smartgrid_core.profiles.types import ProfileError
-    from smartgrid_core.registry import ConfigError
-    from trainer.train import TrainingError
+    from smartgrid_core.errors import UserError  # after parsing: --help needs no torch
+    from trainer.overrides import parse_overrides
 
     try:
-        return _evaluate(arguments)
-    except (ConfigError, ProfileError, FeederError, MissingExtraError, TrainingError, ImportError, OSError) as error:
+        return _evaluate(arguments, parse_overrides(rest))
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
+def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from rich.console import Console
 
     from smartgrid_core.config import GridConfig
@@ -77,7 +76,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from trainer.train import resolve_device
 
     _check_outputs(arguments)
-    config = GridConfig.load(arguments.scenario)
+    config = GridConfig.load(arguments.scenario, **overrides)
     device = resolve_device(arguments.device)
     policies = _policies(arguments.checkpoint)
     seeds = _seeds(config, arguments.episodes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 from torch import Tensor
 from torchrl.modules import IndependentNormal, ProbabilisticActor
@@ -63,7 +63,7 @@ class Ippo:
             for where in (data, data.get("next")):
                 where.set(("agents", "state_value"), self.critic(where.get(("agents", "observation"))))
             self.advantage(data, time_dim=0)
-        flat = data.exclude("next").flatten(0, 1)
+        flat: TensorDictBase = data.exclude("next").flatten(0, 1)
         size = len(flat) // self.config.minibatches
         logs: list[TensorDict] = []
         norms: list[Tensor] = []
@@ -87,7 +87,7 @@ class Ippo:
         diagnostics["std"] = self.actor.log_std.detach().exp().mean(-1)
         return diagnostics | {"epochs": len(logs) / self.config.minibatches, "learning_rate": learning_rate}
 
-    def _descend(self, batch: TensorDict) -> tuple[TensorDict, Tensor]:
+    def _descend(self, batch: TensorDictBase) -> tuple[TensorDict, Tensor]:
         """One gradient step; the losses and each agent's gradient norm."""
         losses = self.loss(batch)
         total = losses["loss_objective"] + losses["loss_critic"]

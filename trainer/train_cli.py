@@ -30,34 +30,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     arguments, rest = _parser().parse_known_args(list(argv))
     from smartgrid_core.errors import UserError  # after parsing: --help needs no torch
+    from trainer.overrides import parse_overrides
 
     try:
-        return _train(arguments, _overrides(rest))
+        return _train(arguments, parse_overrides(rest))
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _overrides(rest: list[str]) -> dict[str, Any]:
-    """`--a.b VALUE` and `--a.b=VALUE` pairs; values as JSON where they are JSON, else text."""
-    from smartgrid_core.errors import ConfigError
-
-    out: dict[str, Any] = {}
-    queue = list(rest)
-    while queue:
-        key = queue.pop(0)
-        if not key.startswith("--"):
-            raise ConfigError(f"unexpected argument {key!r}: options are --field VALUE")
-        key, equals, value = key[2:].partition("=")
-        if not equals:
-            if not queue:
-                raise ConfigError(f"--{key} needs a value")
-            value = queue.pop(0)
-        try:
-            out[key] = json.loads(value)
-        except json.JSONDecodeError:
-            out[key] = value
-    return out
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -77,10 +56,10 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
         from trainer.evaluate_cli import main as evaluate
 
         report = folder / "evaluation"
-        return evaluate(
-            ["--checkpoint", str(folder), "--scenario", arguments.scenario, "--against", "all",
-             "--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv"), "--plots", str(report)]
-        )  # fmt: skip
+        options = [f"--{key}={json.dumps(value)}" for key, value in overrides.items() if key not in own]
+        options += ["--checkpoint", str(folder), "--scenario", arguments.scenario, "--device", device]
+        options += ["--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv")]
+        return evaluate([*options, "--plots", str(report)])
     return 0
 
 

@@ -7,11 +7,27 @@ import torch
 from torch import Tensor
 
 from smartgrid_core.controllers.lp import CommunityProgram, Plan, communities, horizons
-from smartgrid_core.controllers.outlook import foresight
+from smartgrid_core.controllers.outlook import Outlook, foresight
 from smartgrid_core.controllers.protocol import action_from_setpoints
 from smartgrid_core.controllers.setpoints import Schedule, value_of_energy
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
+
+CORE_LOSS_SHARE = 0.9  # core losses go with the voltage squared; below 0.95 p.u. at the transformer they are less
+
+
+def unavoidable_losses_eur(sim: Simulator, outlook: Outlook, seen: np.ndarray) -> np.ndarray:
+    """Cost of the transformer's core losses while the grid is connected, [B] EUR; whatever anybody does.
+
+    Args:
+        outlook: [H, …] the truth; seen: [H, B] bool, steps of the episode's rest.
+    """
+    if not sim.config.network.power_flow:
+        return np.zeros(sim.num_grids)
+    feeder = sim.feeder
+    core_kw = CORE_LOSS_SHARE * float(feeder.magnetising_g_pu[0]) * feeder.s_base_kva * feeder.v0_pu**2
+    connected = outlook.on_grid.any(-1) & seen
+    return (connected * np.maximum(outlook.import_eur_per_kwh, 0.0)).sum(0) * core_kw * sim.config.step_h
 
 
 class OptimumController:
@@ -19,8 +35,8 @@ class OptimumController:
 
     Attributes:
         bound_eur: [B] float64, least possible J = cost − v · (SoC_end − SoC_start) of the episode's rest; no
-            controller can do better (`lp`). The replay pays network losses on top, and follows the plan only as
-            far as actions reach.
+            controller can do better (`lp`). Of the network's losses it holds the transformer's core losses alone,
+            which nobody can avoid. The replay pays all of them, and follows the plan only as far as actions reach.
     """
 
     name = "optimum"
@@ -41,7 +57,7 @@ class OptimumController:
             CommunityProgram(community, steps, presolve=True).solve(horizon)
             for community, horizon in zip(communities(sim), ahead, strict=True)
         ]
-        self.bound_eur = np.array([plan.objective_eur for plan in plans])
+        self.bound_eur = np.array([plan.objective_eur for plan in plans]) + unavoidable_losses_eur(sim, outlook, seen)
         self._schedule = Schedule(sim, steps)
         self._first_step = state.step.cpu().numpy()
         for grid, plan in enumerate(plans):

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
 from smartgrid_core.config import GridConfig
 from smartgrid_core.power_flow import Feeder
 from tests.smartgrid_core.reference_network import Flow, solve
@@ -87,9 +88,7 @@ def limits(p: Prosumer, soc_kwh: float, h: float) -> tuple[float, float]:
 
 def wishes(c: Community, action: np.ndarray) -> list[list[float]]:
     """Link actions in kW, what cannot be read as a number counted as 0."""
-    return [
-        [clip(a, -1.0, 1.0) * c.config.links.rating_kw if math.isfinite(a) else 0.0 for a in row] for row in action
-    ]
+    return [[clip(a, -1.0, 1.0) * c.config.links.rating_kw if math.isfinite(a) else 0.0 for a in row] for row in action]
 
 
 def transfers(c: Community, x: list[list[float]], energised: list[bool]) -> list[list[float]]:
@@ -150,7 +149,18 @@ def step(c: Community, soc: list[float], action: np.ndarray, m: Moment) -> Outco
     y = transfers(c, wishes(c, action[:, :-1]), energised)
     if m.islanded:
         y = island_caps(c, y, m, bounds)
-    names = ("generation", "demand", "bought", "sold", "received", "sent", "charge", "discharge", "unserved", "curtailed")
+    names = (
+        "generation",
+        "demand",
+        "bought",
+        "sold",
+        "received",
+        "sent",
+        "charge",
+        "discharge",
+        "unserved",
+        "curtailed",
+    )
     ledger: dict[str, list[float]] = {name: [0.0] * n for name in names}
     soc_after, imbalance, injection = [0.0] * n, [0.0] * n, [0.0] * n
     for i, p in enumerate(c.prosumers):
@@ -163,9 +173,7 @@ def step(c: Community, soc: list[float], action: np.ndarray, m: Moment) -> Outco
         left = wanted - battery
         short, long = max(-left, 0.0), max(left, 0.0)
         imbalance[i] = left
-        soc_after[i] = soc[i] + h * (
-            battery * p.charge_efficiency if battery > 0 else battery / p.discharge_efficiency
-        )
+        soc_after[i] = soc[i] + h * (battery * p.charge_efficiency if battery > 0 else battery / p.discharge_efficiency)
         row = {
             "generation": g, "demand": d, "charge": max(battery, 0.0), "discharge": max(-battery, 0.0),
             "received": sum(v for v in y[i] if v > 0), "sent": -sum(v for v in y[i] if v < 0),
@@ -270,16 +278,18 @@ def _rewards(
 ) -> dict[str, list[float]]:  # fmt: skip
     n, h = len(cost), c.config.step_h
     value = max(m.import_price, 0.0)
-    given, helped, efficiency = [], 0.0, []
+    given, helped, forwarded, efficiency = [], 0.0, 0.0, []
     for i, p in enumerate(c.prosumers):
         net = ledger["sent"][i] - ledger["received"][i]
         given.append(max(net - ledger["bought"][i] - ledger["unserved"][i], 0.0))
+        forwarded += max(net, 0.0) - given[-1]
         need = max(m.demand_kw[i] - m.generation_kw[i] - bounds[i][1], 0.0)
         helped += min(max(-net, 0.0), need)
         conversion = ledger["charge"][i] * (1 - p.charge_efficiency)
         conversion += ledger["discharge"][i] * (1 / p.discharge_efficiency - 1)
         efficiency.append(-h * value * (share[i] + conversion + ledger["curtailed"][i]))
-    part = min(1.0, helped / sum(given)) if sum(given) > 0 else 0.0
+    # forwarded purchases count as what helped first, gifts after them
+    part = clip((helped - forwarded) / sum(given), 0.0, 1.0) if sum(given) > 0 else 0.0
     return {
         "stability": [stability - 1] * n, "efficiency": efficiency, "cost": [-v for v in cost],
         "cooperation": [v * part * value * h for v in given],

@@ -46,7 +46,7 @@ def solve(
     v = [source] * n
     mid = [source] * M
     into, out = [0j] * M, [0j] * M  # series current at the near and the far end of a branch
-    solved = False
+    solved, current = False, [0j] * n
     for _ in range(1000):
         current = [0j] * n
         for i in range(n):
@@ -85,9 +85,7 @@ def solve(
     return Flow(voltage, loading, loss * base, slack_kw, demand + loss * base, energised, solved)
 
 
-def _walk(
-    feeder: Feeder, root: int, open_branches: frozenset[int], islanded: bool
-) -> tuple[list[int], list[bool]]:
+def _walk(feeder: Feeder, root: int, open_branches: frozenset[int], islanded: bool) -> tuple[list[int], list[bool]]:
     """Closed branches from the root outwards, and which buses they reach."""
     energised = [i == root for i in range(feeder.num_buses)]
     order: list[int] = []

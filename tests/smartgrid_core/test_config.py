@@ -59,7 +59,9 @@ FAULTS: list[tuple[dict[str, Any], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "words"), FAULTS, ids=[str(next(iter(f))) + str(i) for i, (f, _) in enumerate(FAULTS)])
+@pytest.mark.parametrize(
+    ("overrides", "words"), FAULTS, ids=[str(next(iter(f))) + str(i) for i, (f, _) in enumerate(FAULTS)]
+)
 def test_a_fault_is_named(overrides: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         GridConfig.load("community-5", **overrides)
@@ -75,7 +77,9 @@ def test_an_unknown_scenario_offers_the_nearest_name() -> None:
 
 
 def test_bases_are_inherited_and_a_circle_of_them_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('base = "outage"\n[override]\n"prosumers.1.trade_kw" = 3\n[links]\nrating_kw = 2\n')
+    (tmp_path / "mine.toml").write_text(
+        'base = "outage"\n[override]\n"prosumers.1.trade_kw" = 3\n[links]\nrating_kw = 2\n'
+    )
     config = GridConfig.load(tmp_path / "mine.toml", episode_days=2)
     parent = GridConfig.load("outage")
     assert config.name == "mine"
@@ -104,7 +108,8 @@ def test_overrides_reach_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pairs", "word"), [([[0, 0]], "itself"), ([[0, 1], [1, 0]], "twice"), ([[0, 7]], "outside"), ([[-1, 0]], "outside")]
+    ("pairs", "word"),
+    [([[0, 0]], "itself"), ([[0, 1], [1, 0]], "twice"), ([[0, 7]], "outside"), ([[-1, 0]], "outside")],
 )
 def test_impossible_links_are_refused(quick_profiles: None, pairs: list[list[int]], word: str) -> None:  # noqa: F811
     with pytest.raises(ConfigError, match=word):

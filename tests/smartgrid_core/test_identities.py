@@ -18,7 +18,8 @@ GRIDS, STEPS = 3, 10
 def assert_balanced(what: str, terms: list[Tensor], dim: int | None = None) -> None:
     """The terms add up to nothing: residual ≤ 1e-5 · Σ|terms| + 1e-5."""
     total, size = sum(t.double() for t in terms), sum(t.double().abs() for t in terms)
-    assert isinstance(total, Tensor) and isinstance(size, Tensor)
+    assert isinstance(total, Tensor)
+    assert isinstance(size, Tensor)
     if dim is not None:
         total, size = total.sum(dim), size.sum(dim)
     assert (total.abs() <= 1e-5 * size + 1e-5).all(), f"{what}: {total}"
@@ -92,7 +93,13 @@ def check_observations(sim: Simulator, obs: Tensor) -> None:
         assert ((value >= entry.low) & (value <= entry.high)).all(), f"{entry.name} = {value}"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(config=configs(), seed=st.integers(0, 2**31), style=st.sampled_from(["any", "agree", "extreme"]))
 def test_identities_hold(quick_profiles: None, config: GridConfig, seed: int, style: str) -> None:  # noqa: F811
     sim = Simulator(config, num_grids=GRIDS, seed=seed, stagger=True)
@@ -117,7 +124,13 @@ def test_identities_hold(quick_profiles: None, config: GridConfig, seed: int, st
         assert all(torch.isfinite(t).all() for t in everything)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(config=configs(), level=st.sampled_from([0.0, 1e-30, 1e4, 1e6]))
 def test_extreme_loads_stay_finite_and_conserve_energy(quick_profiles: None, config: GridConfig, level: float) -> None:  # noqa: F811
     sim = Simulator(config, num_grids=2, seed=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tests.smartgrid_core.reference import Community, Outcome, step
 
 torch.set_num_threads(1)
 GRIDS = 2
+Row = tuple[str, object, object, float]  # name, found, expected, tolerance relative to max(1, |expected|)
 SHORT = {"suburb-40": 60, "rural-lv": 200}  # steps in the normal run; a week in the slow one
 NAMES = list_scenarios()
 
@@ -35,8 +38,8 @@ def actions(sim: Simulator, generator: torch.Generator, t: int) -> torch.Tensor:
     return a
 
 
-def assert_close(where: str, rows: list[tuple[str, object, object, float]]) -> None:
-    """Rows of (name, found, expected, tolerance relative to max(1, |expected|))."""
+def assert_close(where: str, rows: Sequence[Row]) -> None:
+    """Every row's numbers agree within its tolerance."""
     x = [np.asarray(found, dtype=np.float64).reshape(-1) for _, found, _, _ in rows]
     y = [np.asarray(expected, dtype=np.float64).reshape(-1) for _, _, expected, _ in rows]
     assert [v.shape for v in x] == [v.shape for v in y], where
@@ -51,12 +54,15 @@ def assert_close(where: str, rows: list[tuple[str, object, object, float]]) -> N
 
 def compare(out: StepResult, ref: Outcome, g: int, where: str) -> None:
     """Every field of a step's result in one grid."""
-    rows = [(f"{name}_kw", getattr(out.ledger, f"{name}_kw")[g], values, 2e-4) for name, values in ref.ledger.items()]
+    rows: list[Row] = [
+        (f"{name}_kw", getattr(out.ledger, f"{name}_kw")[g], values, 2e-4) for name, values in ref.ledger.items()
+    ]
     for name in ("transfers_kw", "imbalance_kw", "soc_kwh", "cost_eur", "transfer_cost_eur", "loss_share_kw"):
         rows.append((name, getattr(out, name)[g], getattr(ref, name), 2e-4))
     rows += [("energised", out.energised[g], ref.energised, 0.0), ("reward", out.reward[g], ref.reward, 2e-4)]
     rows += [("converged", out.network.converged[g], ref.flow.solved, 0.0)]
-    rows += [("loss_kw", out.network.loss_kw[g], ref.loss_kw, 2e-4), ("stability", out.stability[g], ref.stability, 5e-4)]
+    rows += [("loss_kw", out.network.loss_kw[g], ref.loss_kw, 2e-4)]
+    rows += [("stability", out.stability[g], ref.stability, 5e-4)]
     if ref.flow.solved:
         rows.append(("voltage_pu", out.network.voltage_pu[g], ref.flow.voltage_pu, 1e-4))
         rows.append(("loading", out.network.loading[g], ref.flow.loading, 2e-4))
@@ -77,7 +83,7 @@ def check_observation(
     for i, entries in enumerate(world.observation(sim, c, state, g, stability, voltage, live)):
         assert set(entries) == set(sim.observation_names)
         rows = [(name, x, entries[name], 2e-3) for name, x in zip(sim.observation_names, obs[g, i], strict=True)]
-        assert_close(f"{where}: observation of {i}", rows)  # pyright: ignore[reportArgumentType]
+        assert_close(f"{where}: observation of {i}", rows)
 
 
 def follow(sim: Simulator, steps: int, observe_every: int) -> None:

@@ -7,6 +7,7 @@ event windows) is read from the simulator.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,9 +23,7 @@ def community(sim: Simulator, grid: int) -> Community:
     prosumers = []
     for i, agent in enumerate(sim.config.agents):
         values = {name: _drawn(sim, name, getattr(agent.battery, name), i, grid) for name in DRAWN}
-        neighbours = [
-            int(sim.links.neighbour[k, i]) if sim.links.used[k, i] else None for k in range(sim.num_slots)
-        ]
+        neighbours = [int(sim.links.neighbour[k, i]) if sim.links.used[k, i] else None for k in range(sim.num_slots)]
         capacity = values["capacity_kwh"]
         prosumers.append(
             Prosumer(
@@ -109,12 +108,12 @@ def observation(
     n, row = config.num_agents, int(state.row[grid])
     scale = [max(p.trade_kw, 1.0) for p in c.prosumers]
     soc = [
-        float(state.soc_kwh[grid, i]) / p.capacity_kwh if p.capacity_kwh > 0 else 0.0
-        for i, p in enumerate(c.prosumers)
+        float(state.soc_kwh[grid, i]) / p.capacity_kwh if p.capacity_kwh > 0 else 0.0 for i, p in enumerate(c.prosumers)
     ]
     edges = (0, *config.window_edges_steps)
     hours = (0.0, *config.forecast.window_edges_h)
-    windows = [(f"{hours[w]:g}-{hours[w + 1]:g}h", _ahead(sim, row, edges[w], edges[w + 1])) for w in range(len(edges) - 1)]
+    names = [f"{a:g}-{b:g}h" for a, b in pairwise(hours)]
+    windows = [(name, _ahead(sim, row, a, b)) for name, (a, b) in zip(names, pairwise(edges), strict=True)]
     factor = factors(sim, state, grid)
     columns = [(int(state.demand_column[grid, i]), int(state.generation_column[grid, i])) for i in range(n)]
     expected = {kind: sim.table.forecast(kind, config.forecast.kind) for kind in ("demand", "generation")}
