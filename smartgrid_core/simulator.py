@@ -229,7 +229,8 @@ class Simulator:
                 f"action has shape {tuple(action.shape)}: expected [{expected[0]} grids, {expected[1]} agents, "
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
-        return self._advance(self.params, state, action)
+        # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
+        return self._advance(self.params, state, kernel(action).contiguous())
 
     def _advance_eager(self, params: Params, state: State, action: Tensor) -> tuple[State, StepResult]:
         physics = self.community.step(params, state, action)

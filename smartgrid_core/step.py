@@ -53,7 +53,7 @@ class Community(nn.Module):
         self.register_buffer("slot_used", torch.from_numpy(links.used)[..., None])
 
     def step(self, params: Params, state: State, action: Tensor) -> Physics:
-        """Physics of one step; action [B, N, K+1]."""
+        """Physics of one step; action [K+1, N, B], feature-major and contiguous."""
         demand, generation, soc = kernel(state.demand_kw), kernel(state.generation_kw), kernel(state.soc_kwh)
         now = self.events.conditions(
             state.step, kernel(state.event_start), kernel(state.event_end), kernel(state.event_branch)
@@ -143,10 +143,9 @@ class Community(nn.Module):
 
 
 def clean_action(action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Action [B, N, A] as [A, N, B] in [-1, 1], with counts of clamped and non-finite entries, int32 [B]."""
-    a = kernel(action).contiguous()
-    finite = torch.isfinite(a)
-    a = torch.where(finite, a, 0.0)
+    """Action [A, N, B] in [-1, 1], with counts of clamped and non-finite entries, int32 [B]."""
+    finite = torch.isfinite(action)
+    a = torch.where(finite, action, 0.0)
     clamped = (a.abs() > 1).sum((0, 1), dtype=torch.int32)
     return a.clamp(-1, 1), clamped, (~finite).sum((0, 1), dtype=torch.int32)
 

@@ -94,7 +94,7 @@ def check_observations(sim: Simulator, obs: Tensor) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
@@ -125,7 +125,7 @@ def test_identities_hold(quick_profiles: None, config: GridConfig, seed: int, st
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
