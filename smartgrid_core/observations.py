@@ -88,18 +88,24 @@ def assemble(
         ]
     )
     community = exogenous.net_forecast_kw.sum(1) / trade_kw.clamp_min(1.0).sum(0)
-    own = torch.stack([soc_fraction, exogenous.demand_kw * scale, exogenous.generation_kw * scale])
-    rows = [
-        own,
-        shared(stability),
-        shared(connected),
-        energised[None],
-        shared(prices / price_scale),
-        shared(exogenous.calendar),
-        ((voltage_pu - 1.0) / band_pu)[None],
-        neighbours(soc_fraction),
-        neighbours(net),
-        exogenous.net_forecast_kw * scale,
-        shared(community),
-    ]
-    return torch.cat(rows).clamp_(-LIMIT, LIMIT)
+    return torch.cat(  # bounded piece by piece: a clamp of the whole would cost one more pass over memory
+        [
+            soc_fraction[None],
+            _bounded(exogenous.demand_kw * scale)[None],
+            _bounded(exogenous.generation_kw * scale)[None],
+            shared(stability),
+            shared(connected),
+            energised[None],
+            shared(_bounded(prices / price_scale)),
+            shared(exogenous.calendar),
+            _bounded((voltage_pu - 1.0) / band_pu)[None],
+            neighbours(soc_fraction),
+            neighbours(_bounded(net)),
+            _bounded(exogenous.net_forecast_kw * scale),
+            shared(_bounded(community)),
+        ]
+    )
+
+
+def _bounded(x: Tensor) -> Tensor:
+    return x.clamp(-LIMIT, LIMIT)

@@ -211,7 +211,9 @@ class Simulator:
             fresh = _select(mask, fresh, state)
         now = self.episodes.conditions(fresh)
         fresh, exogenous = self.episodes.read(self.params, fresh, now, self.episodes.lookup(fresh))
-        return fresh, self.episodes.observe(self.params, fresh, exogenous, now)
+        obs = self.episodes.observe(self.params, fresh, exogenous, now)
+        # The layout of a step's state, so that the compiled step sees one kind of input only.
+        return State(*(public(kernel(field).contiguous()) for field in fresh)), obs
 
     def step(self, state: State, action: Tensor) -> tuple[State, StepResult]:
         """Take one step in every grid.

@@ -80,11 +80,21 @@ class Training:
             self._restore(self.folder.load_training())
         with self._tensorboard() as board, TrainingProgress(self) as bar:
             try:
+                self._warm_up(bar)
                 while self.progress < 1.0:
                     self._iterate(board, bar)
             except KeyboardInterrupt:
                 bar.message("interrupted: saved; continue with --resume")
             self.save("last")
+
+    def _warm_up(self, bar: TrainingProgress) -> None:
+        """Compile the step before the clock starts; its result is dropped."""
+        if self.config.compile:
+            start = time.perf_counter()
+            bar.message("compiling the step (the next run finds it in the cache) …")
+            with torch.no_grad():
+                self.sim.step(self.state, torch.zeros_like(self.rollout.action[0]))
+            bar.message(f"compiled in {time.perf_counter() - start:.0f} s")
 
     def _iterate(self, board: Any, bar: TrainingProgress) -> None:
         start = time.perf_counter()
