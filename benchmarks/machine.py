@@ -38,7 +38,9 @@ def write_results(path: Path, name: str, cases: list[dict[str, Any]], device: to
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def seconds_per_call(call: Callable[[], object], min_seconds: float, device: torch.device) -> tuple[float, float, float]:
+def seconds_per_call(
+    call: Callable[[], object], min_seconds: float, device: torch.device
+) -> tuple[float, float, float]:
     """Median, minimum and maximum seconds per call over at least five batches of calls; a warm-up goes first."""
     call()
     start = _now(device)

@@ -71,8 +71,8 @@ class TrainConfig(BaseModel):
     baseline: bool = True
     """Add the cost a prosumer without battery and neighbours would have had: less variance, same optimum."""
 
-    validation_every: PositiveInt = 25
-    """Iterations between validations."""
+    validations: PositiveInt = 10
+    """Validations, evenly spread over the run; each writes a checkpoint."""
     validation_episodes: PositiveInt = 16
     """Episodes of each validation; the best policy on them becomes `best`."""
     keep_checkpoints: int = Field(default=3, ge=0)

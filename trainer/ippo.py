@@ -49,10 +49,13 @@ class Ippo:
         action = noise.sample()
         return action, noise.log_prob(action)
 
-    def fix_reward_scale(self, reward: Tensor) -> None:
-        """Take each agent's spread of rewards [T, B, N, 1] in the first batch as its unit, once."""
+    @torch.no_grad()
+    def fix_scales(self, obs: Tensor, reward: Tensor) -> None:
+        """Take units from the first batch, once: each agent's spread of rewards [T, B, N, 1], its inputs' [T, B, N, O]."""
         if not self.scaled:
             self.reward_scale.copy_(reward.std(dim=(0, 1))[:, 0].clamp_min(1e-4))
+            self.actor.network.standardise(obs)
+            self.critic.standardise(obs)
             self.scaled = True
 
     def update(self, data: TensorDict, learning_rate: float, generator: torch.Generator) -> dict[str, Any]:

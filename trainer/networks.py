@@ -28,16 +28,32 @@ class StackedLinear(nn.Module):
 
 
 class StackedMLP(nn.Module):
-    """N independent multilayer perceptrons: x [..., N, I] -> [..., N, O]. SiLU, as tanh costs six times as much."""
+    """N independent multilayer perceptrons: x [..., N, I] -> [..., N, O]. SiLU, as tanh costs six times as much.
+
+    Inputs are standardised by a mean and spread per agent and entry, taken once from data (`standardise`).
+    """
+
+    mean: Tensor
+    inverse_spread: Tensor
 
     def __init__(self, num_agents: int, inputs: int, outputs: int, hidden: Sequence[int], final_gain: float):
         super().__init__()
         widths = [inputs, *hidden]
         self.num_agents = num_agents
+        self.register_buffer("mean", torch.zeros(num_agents, inputs))
+        self.register_buffer("inverse_spread", torch.ones(num_agents, inputs))
         self.layers = nn.ModuleList([StackedLinear(num_agents, a, b, gain=math.sqrt(2.0)) for a, b in pairwise(widths)])
         self.last = StackedLinear(num_agents, widths[-1], outputs, gain=final_gain)
 
+    def standardise(self, x: Tensor) -> None:
+        """Take mean and spread of the inputs from data [..., N, I]; entries that never change pass as 0."""
+        flat = x.flatten(0, -3)
+        spread = flat.std(0)
+        self.mean.copy_(flat.mean(0))
+        self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
+
     def forward(self, x: Tensor) -> Tensor:
+        x = ((x - self.mean) * self.inverse_spread).clamp(-5.0, 5.0)
         y = x.reshape(-1, self.num_agents, x.shape[-1]).transpose(0, 1)
         for layer in self.layers:
             y = F.silu(layer(y))
@@ -50,12 +66,12 @@ class GaussianActor(nn.Module):
 
     def __init__(self, num_agents: int, inputs: int, actions: int, hidden: Sequence[int], initial_std: float):
         super().__init__()
-        self.mean = StackedMLP(num_agents, inputs, actions, hidden, final_gain=0.1)
+        self.network = StackedMLP(num_agents, inputs, actions, hidden, final_gain=0.1)
         self.log_std = nn.Parameter(torch.full((num_agents, actions), math.log(initial_std)))
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """obs [..., N, O] -> mean, standard deviation [..., N, A]."""
-        mean = torch.tanh(self.mean(obs))
+        mean = torch.tanh(self.network(obs))
         return mean, self.log_std.clamp(-4.0, 0.5).exp().expand_as(mean)
 
 

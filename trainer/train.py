@@ -51,7 +51,8 @@ class Training:
         self.validation = Validation(scenario, config.validation_episodes, self.device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.folder = RunFolder(folder)
-        self.iteration, self.seconds, self.env_steps, self.best = 0, 0.0, 0, float("-inf")
+        self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
+        self.validated, self.best = 0, float("-inf")
         self.state, self.obs = self.sim.reset()
 
     @property
@@ -100,7 +101,7 @@ class Training:
         start = time.perf_counter()
         self.state, self.obs = self.rollout.collect(self.learner.act, self.state, self.obs)
         collected = time.perf_counter()
-        self.learner.fix_reward_scale(self.rollout.reward)
+        self.learner.fix_scales(self.rollout.obs, self.rollout.reward)
         decay = 1 - (1 - self.config.final_learning_rate) * self.progress
         data = self.rollout.as_tensordict(self.learner.reward_scale)
         logs = self.learner.update(data, self.config.learning_rate * decay, self.generator)
@@ -114,7 +115,7 @@ class Training:
                 f"the loss became {record['loss_objective']} at iteration {self.iteration}: last good checkpoint: "
                 f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and --resume"
             )
-        if self.iteration % self.config.validation_every == 0 or self.progress >= 1.0:
+        if self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0:
             record |= self._validate()
         self.folder.append_metrics(record)
         _to_tensorboard(board, record, self.env_steps)
@@ -138,6 +139,7 @@ class Training:
         """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
         start = time.perf_counter()
         result = self.validation.run(self.controller())
+        self.validated = int(self.progress * self.config.validations)
         if result["score"] > self.best:
             self.best = result["score"]
             self.save("best", resumable=False)
@@ -172,6 +174,7 @@ class Training:
                 "actor": self.learner.actor.state_dict(), "state": dict(self.state._asdict()), "obs": self.obs,
                 "rng": _rng_state(self.device), "generator": self.generator.get_state(),
                 "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps, "best": self.best,
+                "validated": self.validated,
             }  # fmt: skip
         self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
 
@@ -184,7 +187,7 @@ class Training:
         self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
         self.obs = saved["obs"].to(self.device)
         self.iteration, self.seconds = saved["iteration"], saved["seconds"]
-        self.env_steps, self.best = saved["env_steps"], saved["best"]
+        self.env_steps, self.best, self.validated = saved["env_steps"], saved["best"], saved["validated"]
         self.generator.set_state(saved["generator"])
         _set_rng_state(saved["rng"], self.device)
         self.folder.truncate_metrics(self.iteration)

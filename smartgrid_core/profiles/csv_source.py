@@ -25,9 +25,7 @@ PRICE_COLUMNS = ("timestamp", "import_eur_per_kwh", "export_eur_per_kwh")
 # smallest household uses more than 10 W at some moment of a day.
 HIGHEST_KW = 10_000.0
 LOWEST_PEAK_KW = 0.01
-HIGHEST_EUR_PER_KWH = (
-    10.0  # above the European day-ahead cap of 4 EUR/kWh (ACER 2023) with room for grid fees
-)
+HIGHEST_EUR_PER_KWH = 10.0  # above the European day-ahead cap of 4 EUR/kWh (ACER 2023) with room for grid fees
 
 
 def csv_profiles(
@@ -113,16 +111,13 @@ def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | Non
         near = difflib.get_close_matches(missing[0], found, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ProfileError(
-            f"{table.path}, column agent: no row for agent {missing[0]!r}; the file has "
-            f"{', '.join(found)}{hint}"
+            f"{table.path}, column agent: no row for agent {missing[0]!r}; the file has {', '.join(found)}{hint}"
         )
     unknown = [name for name in found if name not in names]
     if unknown:
         near = difflib.get_close_matches(unknown[0], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; add it to the agents or remove its rows"
-        table.fail(
-            owners.index(unknown[0]), "agent", f"unknown agent; expected one of {', '.join(names)}{hint}"
-        )
+        table.fail(owners.index(unknown[0]), "agent", f"unknown agent; expected one of {', '.join(names)}{hint}")
     return names
 
 
@@ -178,9 +173,7 @@ def _power(table: CsvTable, column: str, lines: np.ndarray) -> np.ndarray:
         )
     large = np.flatnonzero(values > HIGHEST_KW)
     if large.size:
-        table.fail(
-            int(large[0]), column, f"above {HIGHEST_KW:,.0f} kW: is the column in W? Divide it by 1000"
-        )
+        table.fail(int(large[0]), column, f"above {HIGHEST_KW:,.0f} kW: is the column in W? Divide it by 1000")
     by_agent = values[lines]
     for row, own in zip(lines, by_agent, strict=True):
         if 0 < own.max() < LOWEST_PEAK_KW:

@@ -95,9 +95,7 @@ def read_csv_table(path: str | Path, names: Sequence[str]) -> CsvTable:
 
 def _check_header(path: Path, header: list[str], names: Sequence[str]) -> None:
     if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        raise ProfileError(
-            f"{path}, row 1: fields are separated by {header[0]!r}'s semicolons or tabs; use commas"
-        )
+        raise ProfileError(f"{path}, row 1: fields are separated by {header[0]!r}'s semicolons or tabs; use commas")
     for name in names:
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)
@@ -208,9 +206,7 @@ def stamp_text(minutes: int) -> str:
     return str(np.datetime64(int(minutes), "m")).replace("T", " ")
 
 
-def check_uniform(
-    table: CsvTable, lines: np.ndarray, minutes: np.ndarray, step_minutes: int, owner: str
-) -> None:
+def check_uniform(table: CsvTable, lines: np.ndarray, minutes: np.ndarray, step_minutes: int, owner: str) -> None:
     """Raise `ProfileError` unless the rows `lines` [L] of one owner step through `minutes` [R] without
     fault."""
     own = minutes[lines]
@@ -226,9 +222,7 @@ def check_uniform(
                 f"set step_minutes = {usual}, or resample the file",
             )
     if misaligned.size:
-        table.fail(
-            int(lines[misaligned[0]]), "timestamp", f"not on the grid of {step_minutes} min from midnight"
-        )
+        table.fail(int(lines[misaligned[0]]), "timestamp", f"not on the grid of {step_minutes} min from midnight")
     wrong = np.flatnonzero(steps != step_minutes)
     if not wrong.size:
         return

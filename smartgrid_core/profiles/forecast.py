@@ -61,9 +61,7 @@ def forecast_series(
     if kind == "persistence":
         return actual[:, _day_before(block, split_of_step, steps_per_day)].astype(np.float32)
     if not (np.isfinite(sigma) and sigma >= 0 and 0 <= correlation < 1):
-        raise ProfileError(
-            f"sigma = {sigma}, correlation = {correlation}: expected sigma >= 0, 0 <= correlation < 1"
-        )
+        raise ProfileError(f"sigma = {sigma}, correlation = {correlation}: expected sigma >= 0, 0 <= correlation < 1")
     step_correlation = correlation ** (_CORRELATION_STEPS_PER_DAY / steps_per_day)
     columns, steps = actual.shape
     out = np.empty(actual.shape, np.float32)
@@ -122,9 +120,7 @@ def window_means(
     """
     edges = np.concatenate([[0], np.asarray(edges_steps, np.int64)])
     if edges.size < 2 or (np.diff(edges) <= 0).any():
-        raise ProfileError(
-            f"edges_steps = {edges_steps}: expected ascending numbers of steps, the first above 0"
-        )
+        raise ProfileError(f"edges_steps = {edges_steps}: expected ascending numbers of steps, the first above 0")
     if series.ndim != 2 or block.shape != (series.shape[1],):
         raise ProfileError(f"series {series.shape} and block {block.shape}: expected [C, T] and [T]")
     out = np.empty((*series.shape, edges.size - 1), np.float32)

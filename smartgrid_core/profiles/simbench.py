@@ -123,9 +123,7 @@ def simbench_profiles(
     """
     if code not in SIMBENCH_CODES:
         near = difflib.get_close_matches(code, SIMBENCH_CODES, n=3, cutoff=0.5)
-        raise ProfileError(
-            f"unknown SimBench code {code!r}: nearest {', '.join(near or SIMBENCH_CODES[::2])}"
-        )
+        raise ProfileError(f"unknown SimBench code {code!r}: nearest {', '.join(near or SIMBENCH_CODES[::2])}")
     if step_minutes not in (15, 30, 60):
         raise ProfileError(f"step_minutes = {step_minutes}: SimBench data allow 15, 30 or 60")
     for name, shifts in (
@@ -180,9 +178,7 @@ def _customers(data: _GridData, prosumers: Sequence[str] | int | None) -> tuple[
         if not appliance[load]:
             first_at_bus.setdefault(str(bus), load)
     customers = [
-        load
-        for load in range(len(appliance))
-        if not appliance[load] or data.load_bus[load] not in first_at_bus
+        load for load in range(len(appliance)) if not appliance[load] or data.load_bus[load] not in first_at_bus
     ]
     attached: dict[int, list[int]] = {load: [] for load in customers}
     for load, bus in enumerate(data.load_bus):
@@ -202,8 +198,7 @@ def _customers(data: _GridData, prosumers: Sequence[str] | int | None) -> tuple[
         if unknown or len(set(chosen)) != len(chosen) or not chosen:
             near = difflib.get_close_matches(unknown[0], names, n=3) if unknown else []
             raise ProfileError(
-                f"prosumers = {chosen}: expected different names of loads, like "
-                f"{', '.join(near or names[:3])}"
+                f"prosumers = {chosen}: expected different names of loads, like {', '.join(near or names[:3])}"
             )
     base = [customers[names.index(name)] for name in chosen]
     return base, [attached[load] for load in base]
@@ -251,9 +246,7 @@ def _demand_key(data: _GridData, load: int, appliances: list[int]) -> tuple[tupl
     """Profile rows and weights whose sum is the demand per kW of the load's rating."""
     rows = {str(name): row for row, name in enumerate(data.load_profile_names)}
     parts = [load, *appliances]
-    return tuple(
-        (rows[str(data.load_profile[part])], float(data.load_kw[part] / data.load_kw[load])) for part in parts
-    )
+    return tuple((rows[str(data.load_profile[part])], float(data.load_kw[part] / data.load_kw[load])) for part in parts)
 
 
 def _demand_series(data: _GridData, key: tuple[tuple[int, float], ...]) -> np.ndarray:
@@ -273,11 +266,7 @@ def _distinct(keys: Sequence[_Key]) -> list[_Key]:
 def _pool(kind: np.ndarray, shifts: int, *, spread: bool) -> np.ndarray:
     """Pool rows [shifts, N] over columns ordered by kind, then shift; `spread` starts sharers at different
     shifts."""
-    rank = (
-        np.array([np.count_nonzero(kind[:agent] == kind[agent]) for agent in range(kind.size)])
-        if spread
-        else 0
-    )
+    rank = np.array([np.count_nonzero(kind[:agent] == kind[agent]) for agent in range(kind.size)]) if spread else 0
     return (np.arange(shifts)[:, None] + rank) % shifts + kind * shifts
 
 
@@ -301,14 +290,10 @@ def _coarser(columns: np.ndarray, step_minutes: int) -> np.ndarray:
 def _load_grid(code: str, cache_dir: str | Path | None, progress: bool) -> _GridData:
     spec = importlib.util.find_spec("simbench")  # found, not imported: importing it costs seconds
     if spec is None or spec.origin is None:
-        raise ProfileError(
-            f"SimBench data for {code!r} need another package: pip install 'smartgrid-marl[data]'"
-        )
+        raise ProfileError(f"SimBench data for {code!r} need another package: pip install 'smartgrid-marl[data]'")
     folder = Path(cache_dir) if cache_dir is not None else platformdirs.user_cache_path("smartgrid-marl")
     version = importlib.metadata.version("simbench")
-    cached = (
-        folder / f"simbench-{version}-{code.removesuffix('-no_sw').removesuffix('-sw')}-v{CACHE_FORMAT}.npz"
-    )
+    cached = folder / f"simbench-{version}-{code.removesuffix('-no_sw').removesuffix('-sw')}-v{CACHE_FORMAT}.npz"
     try:
         with np.load(cached, allow_pickle=False) as stored:
             return _GridData(**{name: stored[name] for name in _GridData.__dataclass_fields__})
@@ -335,9 +320,7 @@ def _extract(code: str, networks: Path, progress: bool) -> _GridData:
     load_profiles = sorted({row["profile"] for row in loads})
     solar_profiles = sorted({row["profile"] for row in solar}) or ["PV1"]
     with Progress(disable=not progress, transient=True) as bar:
-        load_values = _profile_columns(
-            folder / "LoadProfile.csv", [f"{name}_pload" for name in load_profiles], bar
-        )
+        load_values = _profile_columns(folder / "LoadProfile.csv", [f"{name}_pload" for name in load_profiles], bar)
         solar_values = _profile_columns(folder / "RESProfile.csv", solar_profiles, bar)
     return _GridData(
         load_name=np.array([row["id"] for row in loads]),
@@ -358,11 +341,7 @@ def _extract(code: str, networks: Path, progress: bool) -> _GridData:
 def _rows_of_subnet(path: Path, subnet: str) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as file:
         header = file.readline().rstrip("\n").split(";")
-        rows = [
-            dict(zip(header, line.rstrip("\n").split(";"), strict=True))
-            for line in file
-            if f";{subnet}" in line
-        ]
+        rows = [dict(zip(header, line.rstrip("\n").split(";"), strict=True)) for line in file if f";{subnet}" in line]
     # "LV1.101" and not "LV1.1011"; "LV1.101_eq" would be another element
     rows = [row for row in rows if row["subnet"].split("_")[0] == subnet]
     return sorted(rows, key=lambda row: int(re.findall(r"\d+", row["id"])[-1]))
@@ -384,7 +363,5 @@ def _profile_columns(path: Path, names: list[str], bar: Progress) -> np.ndarray:
         values = np.loadtxt(lines(file), delimiter=";", usecols=columns, ndmin=2, dtype=np.float32)
     bar.update(task, completed=path.stat().st_size)
     if values.shape[0] != STEPS_OF_2016:
-        raise ProfileError(
-            f"{path}: {values.shape[0]} rows, expected {STEPS_OF_2016}; reinstall the simbench package"
-        )
+        raise ProfileError(f"{path}: {values.shape[0]} rows, expected {STEPS_OF_2016}; reinstall the simbench package")
     return np.ascontiguousarray(values.T)

@@ -84,9 +84,7 @@ def sun_path(
     latitude = np.deg2rad(latitude_deg)
     up = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
     east = -np.cos(declination) * np.sin(hour_angle)
-    north = np.cos(latitude) * np.sin(declination) - np.sin(latitude) * np.cos(declination) * np.cos(
-        hour_angle
-    )
+    north = np.cos(latitude) * np.sin(declination) - np.sin(latitude) * np.cos(declination) * np.cos(hour_angle)
     horizontal = np.maximum(np.hypot(east, north), 1e-9)
     return SunPath(
         cos_zenith=up,

@@ -110,9 +110,7 @@ def episode_starts(
         raise ProfileError(f"the data have no {split} weeks, only: {', '.join(present) or 'none'}")
     evaluation = split in ("validation", "test")
     before, after = (0, 0) if evaluation else (lookback_steps, lookahead_steps)
-    starts = np.concatenate(
-        [np.arange(first + before, end - after - episode_steps + 1) for first, end in spans]
-    )
+    starts = np.concatenate([np.arange(first + before, end - after - episode_steps + 1) for first, end in spans])
     if evaluation:
         starts = starts[starts % steps_per_day == 0]
     if starts.size == 0:
@@ -121,9 +119,7 @@ def episode_starts(
     return starts.astype(np.int64)
 
 
-def _too_long_message(
-    split: str, episode: int, before: int, after: int, longest: int, steps_per_day: int
-) -> str:
+def _too_long_message(split: str, episode: int, before: int, after: int, longest: int, steps_per_day: int) -> str:
     def span(steps: int) -> str:
         return f"{steps} steps ({steps / steps_per_day:.4g} days)"
 

@@ -254,9 +254,7 @@ def _generation_columns(
     num_steps = sun.cos_zenith.size
     clouds = np.stack(
         [
-            clear_sky_index(
-                np.random.default_rng([seed, 1, HELD_APART.index(split), number]), days, num_steps // days
-            )
+            clear_sky_index(np.random.default_rng([seed, 1, HELD_APART.index(split), number]), days, num_steps // days)
             for split, size in zip(HELD_APART, cloud_sequences, strict=True)
             for number in range(size)
         ]
@@ -266,9 +264,7 @@ def _generation_columns(
     beam, diffuse = horizontal_irradiance(sun, clouds[:, day])
     generation = np.zeros((len(orientations), clouds.shape[0], num_steps), np.float32)
     for index, (tilt, azimuth) in enumerate(orientations):
-        generation[index][:, day] = photovoltaic_kw_per_kwp(
-            sun, beam, diffuse, tilt_deg=tilt, azimuth_deg=azimuth
-        )
+        generation[index][:, day] = photovoltaic_kw_per_kwp(sun, beam, diffuse, tilt_deg=tilt, azimuth_deg=azimuth)
     orientation = np.array([orientations.index((spec.tilt_deg, spec.azimuth_deg)) for spec in specs])
     pools, first = {}, 0
     for split, size in zip(HELD_APART, cloud_sequences, strict=True):

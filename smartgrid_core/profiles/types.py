@@ -38,8 +38,7 @@ class ProsumerProfileSpec:
     def __post_init__(self) -> None:
         if self.archetype not in ARCHETYPES:
             raise ProfileError(
-                f"prosumer {self.name!r}: archetype = {self.archetype!r}, expected one of "
-                f"{', '.join(ARCHETYPES)}"
+                f"prosumer {self.name!r}: archetype = {self.archetype!r}, expected one of {', '.join(ARCHETYPES)}"
             )
         limits = {
             "annual_demand_kwh": (0.0, np.inf),
@@ -51,8 +50,7 @@ class ProsumerProfileSpec:
             value = getattr(self, name)
             if not (np.isfinite(value) and low <= value <= high):
                 raise ProfileError(
-                    f"prosumer {self.name!r}: {name} = {value}, expected a finite number in "
-                    f"[{low:g}, {high:g}]"
+                    f"prosumer {self.name!r}: {name} = {value}, expected a finite number in [{low:g}, {high:g}]"
                 )
 
 
@@ -70,9 +68,7 @@ class Profiles:
     demand_scale: np.ndarray  # [N] float32: demand_kw = demand_scale * demand[column]
     generation_scale: np.ndarray  # [N] float32: generation_kw = generation_scale * generation[column]
     demand_pool: dict[str, np.ndarray]  # split -> int64 [P, N] columns; each agent draws its own row
-    generation_pool: dict[
-        str, np.ndarray
-    ]  # split -> int64 [Q, N] columns; one row a community (shared clouds)
+    generation_pool: dict[str, np.ndarray]  # split -> int64 [Q, N] columns; one row a community (shared clouds)
     start: np.datetime64  # local standard time of step 0, a midnight, unit minutes
     step_minutes: int
     block: np.ndarray  # [T] int32: contiguous run of weeks of one split, UNUSED outside
@@ -126,9 +122,7 @@ class Profiles:
         for name in ("import_price", "export_price", "co2_kg_per_kwh"):
             values = getattr(self, name)
             if values is not None and (values.shape != (steps,) or not np.isfinite(values).all()):
-                raise ProfileError(
-                    f"{name} has shape {values.shape}: expected ({steps},), every value finite"
-                )
+                raise ProfileError(f"{name} has shape {values.shape}: expected ({steps},), every value finite")
         if (self.import_price is None) != (self.export_price is None):
             raise ProfileError("import_price and export_price come together: give both or none")
         for name in ("demand", "generation", "demand_scale", "generation_scale"):
@@ -146,8 +140,7 @@ class Profiles:
             raise ProfileError(f"{len(self.agent_names)} agent names for {self.num_agents} agents")
         if set(self.demand_pool) != set(self.generation_pool):
             raise ProfileError(
-                f"demand_pool has the splits {sorted(self.demand_pool)}, generation_pool "
-                f"{sorted(self.generation_pool)}"
+                f"demand_pool has the splits {sorted(self.demand_pool)}, generation_pool {sorted(self.generation_pool)}"
             )
         for name, pools, columns in (
             ("demand_pool", self.demand_pool, self.demand.shape[0]),
@@ -157,8 +150,7 @@ class Profiles:
                 split_code(split)
                 if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != self.num_agents:
                     raise ProfileError(
-                        f"{name}[{split!r}] has shape {rows.shape}, expected [rows, "
-                        f"{self.num_agents}] with rows >= 1"
+                        f"{name}[{split!r}] has shape {rows.shape}, expected [rows, {self.num_agents}] with rows >= 1"
                     )
                 if rows.min() < 0 or rows.max() >= columns:
                     raise ProfileError(f"{name}[{split!r}] names a column outside 0 … {columns - 1}")

@@ -107,9 +107,7 @@ def _on_the_clock_of_berlin(first: datetime, days: int, stamp: Callable[[datetim
 @pytest.mark.parametrize("month_of_change", [3, 10])
 @pytest.mark.parametrize("offset", [True, False])
 def test_both_changes_of_the_clock(tmp_path: Path, month_of_change: int, offset: bool):
-    first = datetime(2024, month_of_change, 10) - timedelta(
-        hours=2 if month_of_change == 10 else 1
-    )  # local midnight
+    first = datetime(2024, month_of_change, 10) - timedelta(hours=2 if month_of_change == 10 else 1)  # local midnight
     lines = _on_the_clock_of_berlin(
         first, 28, lambda moment: moment.isoformat() if offset else moment.strftime("%Y-%m-%d %H:%M")
     )
@@ -134,12 +132,8 @@ def test_stamps_that_ignore_summer_time_are_explained(tmp_path: Path):
 
 
 def test_an_hour_that_the_clock_shows_twice_needs_the_zone(tmp_path: Path):
-    lines = _on_the_clock_of_berlin(
-        datetime(2024, 10, 19, 22), 28, lambda moment: moment.strftime("%Y-%m-%dT%H:%M")
-    )
-    with pytest.raises(
-        ProfileError, match=r"value '2024-10-27T02:00'.*has this moment already.*shows one hour twice"
-    ):
+    lines = _on_the_clock_of_berlin(datetime(2024, 10, 19, 22), 28, lambda moment: moment.strftime("%Y-%m-%dT%H:%M"))
+    with pytest.raises(ProfileError, match=r"value '2024-10-27T02:00'.*has this moment already.*shows one hour twice"):
         _read(tmp_path, lines, time_zone="UTC")
 
 
@@ -178,9 +172,7 @@ def _edit(lines: list[str], row: int, column: int, text: str) -> list[str]:
         (16, 2, "1.5,7", r"row 16: 5 fields, but the header names 4 columns.*decimal comma"),
     ],
 )  # fmt: skip
-def test_a_faulty_field_is_named(
-    tmp_path: Path, month: list[str], row: int, column: int, text: str, told: str
-):
+def test_a_faulty_field_is_named(tmp_path: Path, month: list[str], row: int, column: int, text: str, told: str):
     with pytest.raises(ProfileError, match=r"load.csv, " + told):
         _read(tmp_path, _edit(month, row, column, text), agents=["home", "shop"])
 
@@ -195,9 +187,7 @@ def test_gaps_and_unequal_spans(tmp_path: Path, month: list[str]):
 
 
 def test_another_step_than_asked_for(tmp_path: Path, month: list[str]):
-    with pytest.raises(
-        ProfileError, match=r"row 4.*a row every 60 min, but step_minutes = 15; set step_minutes = 60"
-    ):
+    with pytest.raises(ProfileError, match=r"row 4.*a row every 60 min, but step_minutes = 15; set step_minutes = 60"):
         _read(tmp_path, month, step_minutes=15)
     with pytest.raises(ProfileError, match=r"divisor of 1440"):
         _read(tmp_path, month, step_minutes=7)
@@ -217,18 +207,14 @@ def test_agents_are_compared_with_the_file(tmp_path: Path, month: list[str]):
         ProfileError, match=r"column agent: no row for agent 'Shop'; the file has home, shop; did you mean"
     ):
         _read(tmp_path, month, agents=["home", "Shop"])
-    with pytest.raises(
-        ProfileError, match=r"row 3, column agent, value 'shop': unknown agent.*remove its rows"
-    ):
+    with pytest.raises(ProfileError, match=r"row 3, column agent, value 'shop': unknown agent.*remove its rows"):
         _read(tmp_path, month, agents=["home"])
 
 
 def test_files_that_are_no_such_csv(tmp_path: Path, month: list[str]):
     with pytest.raises(ProfileError, match=r"none.csv: cannot be read \(No such file"):
         csv_profiles(tmp_path / "none.csv")
-    with pytest.raises(
-        ProfileError, match=r"row 1: column demand_kw is missing.*called 'demand'\? Rename it"
-    ):
+    with pytest.raises(ProfileError, match=r"row 1: column demand_kw is missing.*called 'demand'\? Rename it"):
         _read(tmp_path, [month[0].replace("demand_kw", "demand"), *month[1:]])
     with pytest.raises(ProfileError, match=r"row 1: .*use commas"):
         _read(tmp_path, [line.replace(",", ";") for line in month])

@@ -12,9 +12,7 @@ from smartgrid_core.profiles import simbench
 from smartgrid_core.profiles.simbench import SimbenchProsumer, simbench_profiles
 from smartgrid_core.profiles.types import ProfileError, Profiles
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("simbench") is None, reason="simbench is not installed"
-)
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("simbench") is None, reason="simbench is not installed")
 CODE = "1-LV-rural1--0-sw"
 WEEK = 672
 
@@ -66,17 +64,14 @@ def test_values_are_those_of_the_package(rural: tuple[Profiles, list[SimbenchPro
         plants = net.sgen.index[net.sgen.bus == net.load.bus.iloc[load]]
         if len(plants):
             plant_kw = (
-                profiles.generation_scale[agent]
-                * profiles.generation[profiles.generation_pool["train"][0, agent]]
+                profiles.generation_scale[agent] * profiles.generation[profiles.generation_pool["train"][0, agent]]
             )
             np.testing.assert_allclose(plant_kw, 1e3 * sgen_mw[plants].sum(axis=1), rtol=1e-5, atol=1e-6)
 
 
 def test_shifts_keep_every_weeks_split_and_weekday(rural: tuple[Profiles, list[SimbenchProsumer]]):
     profiles, _ = rural
-    weeks = profiles.demand[:, : 52 * WEEK].reshape(
-        -1, 5, 52, WEEK
-    )  # columns are grouped by profile, then shift
+    weeks = profiles.demand[:, : 52 * WEEK].reshape(-1, 5, 52, WEEK)  # columns are grouped by profile, then shift
     week = np.arange(52)
     for shift_index, shift in enumerate((0, 4, 8, 44, 48)):
         np.testing.assert_array_equal(weeks[:, shift_index], weeks[:, 0, (week + shift) % 52])
@@ -159,9 +154,7 @@ def test_chosen_prosumers_and_solar(cache: Path):
 
 def test_longer_steps_take_means(cache: Path, rural):
     hourly, _ = simbench_profiles(CODE, step_minutes=60, cache_dir=cache)
-    np.testing.assert_allclose(
-        hourly.demand, rural[0].demand.reshape(-1, 8784, 4).mean(axis=2), rtol=1e-5, atol=1e-7
-    )
+    np.testing.assert_allclose(hourly.demand, rural[0].demand.reshape(-1, 8784, 4).mean(axis=2), rtol=1e-5, atol=1e-7)
 
 
 def test_heat_pumps_and_charging_points_join_the_load_at_their_bus(cache: Path):

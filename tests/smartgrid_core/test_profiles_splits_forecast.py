@@ -29,9 +29,7 @@ def test_weeks_cycle_through_the_splits():
 
 def test_a_training_episode_with_its_windows_reads_training_weeks_only():
     block, split_of_step = assign_splits(YEAR, 15)
-    starts = episode_starts(
-        block, split_of_step, "train", episode_steps=WEEK, lookback_steps=96, lookahead_steps=120
-    )
+    starts = episode_starts(block, split_of_step, "train", episode_steps=WEEK, lookback_steps=96, lookahead_steps=120)
     assert starts.size == 13 * (2 * WEEK - WEEK - 96 - 120 + 1)
     assert starts.dtype == np.int64
     for offset in (-96, 0, WEEK - 1, WEEK + 120 - 1):
@@ -42,9 +40,7 @@ def test_a_training_episode_with_its_windows_reads_training_weeks_only():
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_evaluation_episodes_start_at_midnight_inside_their_week(split: str):
     block, split_of_step = assign_splits(YEAR, 15)
-    week = episode_starts(
-        block, split_of_step, split, episode_steps=WEEK, lookback_steps=96, lookahead_steps=96
-    )
+    week = episode_starts(block, split_of_step, split, episode_steps=WEEK, lookback_steps=96, lookahead_steps=96)
     assert week.size == 13
     assert (week % WEEK == 0).all()
     day = episode_starts(block, split_of_step, split, episode_steps=DAY)
@@ -62,14 +58,10 @@ def test_all_takes_the_data_as_one_block():
 
 def test_an_episode_that_does_not_fit_is_told_with_what_would():
     block, split_of_step = assign_splits(YEAR, 15)
-    with pytest.raises(
-        ProfileError, match=r"768 steps \(8 days\).*test block of 672 steps \(7 days\).*up to 672"
-    ):
+    with pytest.raises(ProfileError, match=r"768 steps \(8 days\).*test block of 672 steps \(7 days\).*up to 672"):
         episode_starts(block, split_of_step, "test", episode_steps=8 * DAY)
     with pytest.raises(ProfileError, match=r"look-back.*look-ahead"):
-        episode_starts(
-            block, split_of_step, "train", episode_steps=2 * WEEK, lookback_steps=96, lookahead_steps=96
-        )
+        episode_starts(block, split_of_step, "train", episode_steps=2 * WEEK, lookback_steps=96, lookahead_steps=96)
     with pytest.raises(ProfileError, match=r"have no train weeks, only: all"):
         episode_starts(*assign_splits(10 * DAY, 15, split="all"), "train", episode_steps=DAY)
     with pytest.raises(ProfileError, match=r"train, validation, test, all"):

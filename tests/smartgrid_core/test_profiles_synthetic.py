@@ -124,9 +124,7 @@ def test_winter_over_summer(profiles: Profiles):
 
 def test_other_steps_keep_energy_and_shape():
     for step_minutes in (5, 60):
-        other = synthetic_profiles(
-            SPECS[:1], step_minutes=step_minutes, columns=(2, 1, 1), cloud_sequences=(1, 1, 1)
-        )
+        other = synthetic_profiles(SPECS[:1], step_minutes=step_minutes, columns=(2, 1, 1), cloud_sequences=(1, 1, 1))
         assert other.demand.shape[1] == 366 * 1440 // step_minutes
         np.testing.assert_allclose(other.demand.mean(axis=1, dtype=np.float64) * 8760, 1000.0, rtol=1e-5)
         day = other.demand.mean(axis=0).reshape(366, -1).mean(axis=0)
@@ -239,9 +237,7 @@ def test_orientation_moves_the_day():
     sun = _london()
     beam, diffuse = horizontal_irradiance(sun, np.ones((1, sun.hour.size)))
     output = {
-        azimuth: photovoltaic_kw_per_kwp(sun, beam, diffuse, tilt_deg=35, azimuth_deg=azimuth)[0].reshape(
-            366, 96
-        )
+        azimuth: photovoltaic_kw_per_kwp(sun, beam, diffuse, tilt_deg=35, azimuth_deg=azimuth)[0].reshape(366, 96)
         for azimuth in (90, 180, 270)
     }
     morning = slice(0, 48)

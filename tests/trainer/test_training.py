@@ -1,0 +1,210 @@
+"""A training run as a user meets it: it learns, logs, resumes bit for bit, survives an interruption, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from smartgrid_core import GridConfig, Simulator
+from smartgrid_core.errors import ConfigError
+from trainer.config import TrainConfig, load_train_config
+from trainer.networks import GaussianActor, StackedMLP, clip_gradients_per_agent
+from trainer.policy import load_policy
+from trainer.runs import RunFolder, find_checkpoint
+from trainer.train import Training, TrainingError, resolve_device
+from trainer.train_cli import main as train_main
+
+SMALL = {
+    "num_grids": 4, "horizon": 4, "minibatches": 2, "epochs": 2, "iterations": 3, "validations": 1,
+    "validation_episodes": 2, "hidden": (16,), "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scenario() -> GridConfig:
+    return GridConfig.load("community-5", episode_days=1)
+
+
+def _run(folder: Path, scenario: GridConfig, resume: bool = False, **overrides: object) -> Training:
+    training = Training(TrainConfig.model_validate(SMALL | overrides), scenario, folder, resume)
+    training.run()
+    return training
+
+
+def test_run_folder_holds_what_a_run_promises(tmp_path: Path, scenario: GridConfig) -> None:
+    training = _run(tmp_path / "run", scenario)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["env_steps"] == 3 * 4 * 4 * 4  # iterations × horizon × grids × steps an hour
+    assert "validation_score" in lines[-1]
+    assert len(lines[-1]["gradient_norm"]) == training.sim.num_agents
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["train"]["horizon"] == 4
+    assert config["scenario"]["name"] == "community-5"
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert {p.name for p in (tmp_path / "run/checkpoints").iterdir()} >= {"last", "best"}
+
+
+def test_resume_continues_bit_for_bit(tmp_path: Path, scenario: GridConfig) -> None:
+    whole = _run(tmp_path / "whole", scenario, iterations=4, final_learning_rate=1.0)
+    _run(tmp_path / "parts", scenario, iterations=2, final_learning_rate=1.0)
+    parts = _run(tmp_path / "parts", scenario, resume=True, iterations=4, final_learning_rate=1.0)
+    for a, b in zip(whole.learner.parameters, parts.learner.parameters, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
+    logged = [json.loads(line)["iteration"] for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()]
+    assert logged == [1, 2, 3, 4]
+
+
+def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(TrainConfig.model_validate(SMALL), scenario, tmp_path / "run", resume=False)
+    collect = training.rollout.collect
+
+    def interrupted(*arguments: object) -> object:
+        if training.iteration == 1:
+            raise KeyboardInterrupt
+        return collect(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training.rollout, "collect", interrupted)
+    training.run()
+    assert training.iteration == 1
+    assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
+
+
+def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path, scenario: GridConfig) -> None:
+    _run(tmp_path / "run", scenario, iterations=1)
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="--resume"):
+        _run(tmp_path / "run", scenario, iterations=1)
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
+
+
+def test_nan_loss_stops_and_keeps_the_last_checkpoint(tmp_path: Path, scenario: GridConfig) -> None:
+    training = Training(
+        TrainConfig.model_validate(SMALL | {"validations": 3}), scenario, tmp_path / "run", resume=False
+    )
+    update = training.learner.update
+
+    def poisoned(*arguments: object) -> dict[str, object]:
+        logs = update(*arguments)  # type: ignore[arg-type]
+        return logs | ({"loss_critic": float("nan")} if training.iteration == 1 else {})
+
+    training.learner.update = poisoned  # type: ignore[method-assign,assignment]
+    with pytest.raises(TrainingError, match="learning_rate"):
+        training.run()
+    policy = load_policy(tmp_path / "run/checkpoints/last")
+    assert policy.about["iteration"] == 1
+
+
+def test_a_saved_policy_acts_like_the_trained_one(tmp_path: Path, scenario: GridConfig) -> None:
+    training = _run(tmp_path / "run", scenario)
+    sim = Simulator(scenario, 3, split="test")
+    state, obs = sim.reset(seed=5)
+    loaded, trained = load_policy(tmp_path / "run/checkpoints/last"), training.controller()
+    loaded.start(sim, state)
+    trained.start(sim, state)
+    assert torch.equal(loaded.act(state, obs), trained.act(state, obs))
+
+
+def test_policy_holds_its_action_for_an_hour(tmp_path: Path, scenario: GridConfig) -> None:
+    policy = _run(tmp_path / "run", scenario, iterations=1).controller()
+    sim = Simulator(scenario, 2, split="test")
+    state, obs = sim.reset()
+    policy.start(sim, state)
+    actions = []
+    for _ in range(5):
+        actions.append(policy.act(state, obs))
+        state, out = sim.step(state, actions[-1])
+        obs = out.obs
+    assert all(torch.equal(actions[0], a) for a in actions[1:4])
+    assert not torch.equal(actions[0], actions[4])
+
+
+def test_policy_refuses_another_community(tmp_path: Path, scenario: GridConfig) -> None:
+    policy = _run(tmp_path / "run", scenario, iterations=1).controller()
+    sim = Simulator("suburb-40", 1)
+    with pytest.raises(ConfigError, match="num_agents = 5"):
+        policy.start(sim, sim.reset()[0])
+
+
+def test_learners_are_independent() -> None:
+    """A huge gradient of one agent leaves the others' updates alone, and outputs depend on own inputs only."""
+    torch.manual_seed(0)
+    network = StackedMLP(3, 4, 2, (8,), final_gain=1.0)
+    x = torch.randn(16, 3, 4)
+    changed = x.clone()
+    changed[:, 1] += 1
+    difference = (network(changed) - network(x)).abs().amax((0, 2))
+    assert difference[1] > 0
+    assert torch.equal(difference[[0, 2]], torch.zeros(2))
+
+    def clipped(factor: float) -> torch.Tensor:
+        network.zero_grad()
+        weight = torch.tensor([1.0, factor, 1.0])[:, None]
+        (network(x) * weight).square().sum().backward()
+        clip_gradients_per_agent(list(network.parameters()), 0.5)
+        return torch.cat([p.grad.flatten(1) for p in network.parameters() if p.grad is not None], dim=1)
+
+    assert torch.equal(clipped(1.0)[[0, 2]], clipped(1e4)[[0, 2]])
+    assert torch.allclose(clipped(1e4).norm(dim=1), torch.full((3,), 0.5), rtol=1e-4)
+
+
+def test_actor_is_bounded_and_standardised() -> None:
+    actor = GaussianActor(2, 3, 1, (8,), initial_std=0.3)
+    data = torch.randn(50, 2, 3) * 7 + 2
+    data[..., 0] = 4.0  # never changes
+    actor.network.standardise(data)
+    inputs = (data - actor.network.mean) * actor.network.inverse_spread
+    assert torch.allclose(inputs[..., 1:].std(0), torch.ones(2, 2), rtol=1e-3)
+    assert torch.equal(inputs[..., 0], torch.zeros(50, 2))
+    mean, std = actor(data)
+    assert mean.abs().max() < 1
+    assert torch.allclose(std, torch.full_like(std, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scenario", "comunity-5"], "did you mean 'community-5'"),
+        (["--learning_rate", "fast"], "learning_rate"),
+        (["--hold_h", "5"], "hold_h"),
+        (["--learning_rat", "1e-3"], "learning_rat"),
+        (["--algorithm", "dqn"], "algorithm"),
+        (["--prosumers.0.battery.charge_efficiency", "1.3"], "charge_efficiency"),
+        (["--num_grids", "100000000000"], "GiB"),
+        (["stray"], "unexpected argument"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_is_written(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_main([*arguments, "--device", "cpu", "--out", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_presets_load_and_cuda_is_refused_where_there_is_none() -> None:
+    assert load_train_config("cpu", {}).num_grids < load_train_config("cuda", {}).num_grids
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="--device cpu"):
+            resolve_device("cuda")
+
+
+def test_checkpoint_replacement_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing write (full disk) leaves the old checkpoint readable and no rubbish beside it."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 1}, {"iteration": 1})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        folder.save("last", {"w": torch.zeros(2)}, {"iteration": 2}, {"iteration": 2})
+    assert folder.load_training()["iteration"] == 1
+    assert find_checkpoint(folder.path).name == "last"
+    assert [p.name for p in folder.checkpoints.iterdir()] == ["last"]
