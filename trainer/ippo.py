@@ -6,10 +6,10 @@ per-agent gradient clipping that keeps the learners independent.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import Tensor
 from torchrl.modules import IndependentNormal, ProbabilisticActor
@@ -51,7 +51,7 @@ class Ippo:
 
     @torch.no_grad()
     def fix_scales(self, obs: Tensor, reward: Tensor) -> None:
-        """Take units from the first batch, once: each agent's spread of rewards [T, B, N, 1], its inputs' [T, B, N, O]."""
+        """Take units from the first batch, once: spreads of rewards [T, B, N, 1] and inputs [T, B, N, O] per agent."""
         if not self.scaled:
             self.reward_scale.copy_(reward.std(dim=(0, 1))[:, 0].clamp_min(1e-4))
             self.actor.network.standardise(obs)
@@ -66,7 +66,7 @@ class Ippo:
             for where in (data, data.get("next")):
                 where.set(("agents", "state_value"), self.critic(where.get(("agents", "observation"))))
             self.advantage(data, time_dim=0)
-        flat: TensorDictBase = data.exclude("next").flatten(0, 1)
+        flat = cast(TensorDict, data.exclude("next").flatten(0, 1))
         size = len(flat) // self.config.minibatches
         logs: list[TensorDict] = []
         norms: list[Tensor] = []
@@ -90,7 +90,7 @@ class Ippo:
         diagnostics["std"] = self.actor.log_std.detach().exp().mean(-1)
         return diagnostics | {"epochs": len(logs) / self.config.minibatches, "learning_rate": learning_rate}
 
-    def _descend(self, batch: TensorDictBase) -> tuple[TensorDict, Tensor]:
+    def _descend(self, batch: TensorDict) -> tuple[TensorDict, Tensor]:
         """One gradient step; the losses and each agent's gradient norm."""
         losses = self.loss(batch)
         total = losses["loss_objective"] + losses["loss_critic"]

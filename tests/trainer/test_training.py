@@ -1,4 +1,4 @@
-"""A training run as a user meets it: it learns, logs, resumes bit for bit, survives an interruption, and says what is wrong."""
+"""A training run as a user meets it: it logs, resumes bit for bit, survives interruption, and says what is wrong."""
 
 from __future__ import annotations
 
