@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -19,20 +20,20 @@ from smartgrid_core.pettingzoo_env import parallel_env
 
 SCENARIO = "community-5"
 SIZES = (1, 64, 1024, 4096, 16384, 65536)
+COMPILED_SIZES = (64, 4096, 65536)
 
 
 def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict[str, Any]]:
     """Measure every case; prints a table and returns one record a case."""
     torch.set_num_threads(threads)
-    sizes = (1, 1024) if quick else SIZES
     min_seconds = 0.5 if quick else 3.0
-    cases: list[dict[str, Any]] = []
-    for power_flow in (True, False):
-        for compiled in (False,) if quick else (False, True):
-            for num_grids in sizes:
-                cases.append(_simulator_case(num_grids, power_flow, compiled, torch.device(device), min_seconds))
-    cases.append(_parallel_env_case(min_seconds))
-    peer = cases[-1]["agent_steps_per_s"]
+    where = torch.device(device)
+    sweep = [(size, power_flow, False) for power_flow in (True, False) for size in ((1, 1024) if quick else SIZES)]
+    if not quick:  # every compiled size costs most of a minute of compilation
+        sweep += [(size, True, True) for size in COMPILED_SIZES] + [(4096, False, True)]
+    cases = [_simulator_case(*case, where, min_seconds) for case in sweep]
+    cases += [_parallel_env_case(min_seconds), *_reference_case(min_seconds)]
+    peer = next(c for c in cases if c["name"] == "parallel_env.step")["agent_steps_per_s"]
     for case in cases:
         case["ratio_to_parallel_env"] = case["agent_steps_per_s"] / peer
     _print(cases, threads, device)
@@ -78,6 +79,31 @@ def _parallel_env_case(min_seconds: float) -> dict[str, Any]:
         "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
         "agent_steps_per_s": len(actions) / median,
     }  # fmt: skip
+
+
+def _reference_case(min_seconds: float) -> list[dict[str, Any]]:
+    """The scalar reference of the tests: one grid, loops over prosumers, power flow by sweeps, no observations."""
+    try:
+        from tests.smartgrid_core import world
+        from tests.smartgrid_core.reference import step as reference_step
+    except ModuleNotFoundError:
+        Console().print("scalar reference left out: it lies in tests/, which an installed package does not have")
+        return []
+    sim = Simulator(SCENARIO)
+    state, _ = sim.reset()
+    community, moment = world.community(sim, 0), world.moment(sim, state, 0)
+    soc = state.soc_kwh[0].double().tolist()
+    action = np.random.default_rng(0).uniform(-1, 1, (sim.num_agents, sim.action_dim))
+    median, low, high = seconds_per_call(
+        lambda: reference_step(community, soc, action, moment), min_seconds, torch.device("cpu")
+    )
+    return [
+        {
+            "name": "scalar reference", "num_grids": 1, "power_flow": True, "compiled": False,
+            "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
+            "agent_steps_per_s": sim.num_agents / median,
+        }
+    ]  # fmt: skip
 
 
 def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:

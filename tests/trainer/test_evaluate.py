@@ -170,7 +170,7 @@ def test_command_line_writes_what_it_is_asked_for(
         (["--checkpoint", "nowhere"], "no checkpoint at 'nowhere'"),
         (["--episodes", "none"], "'none' is not a whole number"),
         (["--json", "."], "is a folder"),
-        (["--frobnicate"], "unrecognized arguments"),
+        (["--frobnicate"], "--frobnicate needs a value"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
