@@ -28,7 +28,7 @@ def entries(config: GridConfig, slots: int) -> list[ObservationEntry]:
     """Entries in order; power is divided by the prosumer's own `trade_kw`, prices by the highest import price."""
 
     def power(name: str) -> ObservationEntry:
-        return ObservationEntry(name, "kW", "own trade_kw", -LIMIT, LIMIT)
+        return ObservationEntry(name, "kW", "own trade_kw, at least 1 kW", -LIMIT, LIMIT)
 
     def price(name: str) -> ObservationEntry:
         return ObservationEntry(name, "EUR/kWh", "highest import price", -LIMIT, LIMIT)

@@ -295,7 +295,7 @@ def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
         axes.axvline(1, color=ORANGE, linewidth=1.2, linestyle=(0, (5, 3)))
         axes.tick_params(length=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("score: 0 = grid only, 1 = perfect foresight without network losses; whiskers: 95 % interval")
+        axes.set_xlabel("score: 0 = grid only, 1 = perfect foresight, core losses only; whiskers: 95 % interval")
         axes.set_title(f"{board.scenario} · {board.episodes} test episodes", fontsize=12, pad=26)
         for x, text in zip(COLUMNS_X, ("score", "EUR"), strict=True):
             axes.text(x, 1.012, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color="#5B616B")
