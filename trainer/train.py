@@ -139,7 +139,6 @@ class Training:
         """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
         start = time.perf_counter()
         result = self.validation.run(self.controller())
-        self.validated = int(self.progress * self.config.validations)
         if result["score"] > self.best:
             self.best = result["score"]
             self.save("best", resumable=False)
@@ -148,6 +147,7 @@ class Training:
             self.save(f"{self.iteration:06d}", resumable=False)
             self.folder.prune(self.config.keep_checkpoints)
         self.seconds += time.perf_counter() - start
+        self.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}
 
     def controller(self) -> PolicyController:
