@@ -116,4 +116,5 @@ def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:
             f"{c['us_per_call']:,.0f} ({c['us_low']:,.0f}–{c['us_high']:,.0f})", f"{c['agent_steps_per_s']:,.0f}",
             f"{c['ratio_to_parallel_env']:,.1f}",
         )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    console.print(table, width=max(console.width, 120), crop=False)
