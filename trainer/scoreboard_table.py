@@ -118,7 +118,7 @@ def footnotes(board: Scoreboard) -> list[str]:
     """What a reader needs in order not to misread the table."""
     notes = [
         f"score: share of the possible saving; 0 = grid_only ({board.grid_only_eur:,.2f} EUR: no battery, no "
-        f"transfers), 1 = perfect foresight, losing only what the transformer core does ({board.optimum_eur:,.2f} EUR).",
+        f"transfers), 1 = perfect foresight with the core losses alone ({board.optimum_eur:,.2f} EUR).",
         "cost: mean per episode, less the worth of the energy the batteries gained. "
         "Compare controllers with equal forecasts only.",
     ]
