@@ -115,8 +115,12 @@ class RunFolder:
             ConfigError: there is no such checkpoint.
         """
         path = self.checkpoints / name / "training.pt"
+        if not path.is_file():  # a kill between the two renames of `save` leaves the old one under its other name
+            path = self.checkpoints / f".{name}.old" / "training.pt"
         if not path.is_file():
-            raise ConfigError(f"nothing to resume: {path} does not exist; leave out --resume to start anew")
+            raise ConfigError(
+                f"nothing to resume: {self.checkpoints / name} holds no training state; start without --resume"
+            )
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -76,9 +76,15 @@ class Training:
             "train": self.config.model_dump(mode="json"),
             "scenario": self.scenario.model_dump(mode="json"),
         }
+        saved = self.folder.load_training() if self.resume else None  # first: a refusal must leave nothing behind
+        if saved is not None and saved["obs"].shape != self.obs.shape:
+            raise TrainingError(
+                f"{self.folder.path} holds a run with observations {list(saved['obs'].shape)}, these settings give "
+                f"{list(self.obs.shape)} [grids, prosumers, entries]: use the scenario and num_grids it began with"
+            )
         self.folder.create(settings, self.resume)
-        if self.resume:
-            self._restore(self.folder.load_training())
+        if saved is not None:
+            self._restore(saved)
         with self._tensorboard() as board, TrainingProgress(self) as bar:
             try:
                 self._warm_up(bar)

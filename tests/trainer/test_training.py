@@ -82,6 +82,25 @@ def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path, scenario: Gri
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
 
 
+def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path, scenario: GridConfig) -> None:
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        _run(tmp_path / "none", scenario, resume=True)
+    assert not (tmp_path / "none").exists()
+    _run(tmp_path / "run", scenario, iterations=1)
+    before = (tmp_path / "run/config.json").read_bytes()
+    with pytest.raises(TrainingError, match="num_grids"):
+        _run(tmp_path / "run", scenario, resume=True, num_grids=8)
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+def test_a_kill_between_the_renames_of_a_save_leaves_a_resumable_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 7}, {"iteration": 7})
+    (folder.checkpoints / "last").rename(folder.checkpoints / ".last.old")
+    assert folder.load_training()["iteration"] == 7
+
+
 def test_nan_loss_stops_and_keeps_the_last_checkpoint(tmp_path: Path, scenario: GridConfig) -> None:
     training = Training(
         TrainConfig.model_validate(SMALL | {"validations": 3}), scenario, tmp_path / "run", resume=False
