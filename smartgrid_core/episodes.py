@@ -1,6 +1,8 @@
-"""How episodes begin and how time moves: draws by counter, the exogenous values of a step, observations."""
+"""How episodes begin and how time moves: plans drawn by counter, exogenous values of the steps ahead, observations."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,19 @@ from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
-from smartgrid_core.profiles.table import ProfileTable, TableRows
-from smartgrid_core.types import Conditions, Exogenous, Params, State, kernel, public
+from smartgrid_core.profiles.table import Position, ProfileTable, TableRows
+from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, kernel, public
+
+
+class Ahead(NamedTuple):
+    """What the next S steps bring whatever anyone does, across the end of the episode where that comes; feature-major.
+
+    Entry s stands for the moment after s + 1 more steps.
+    """
+
+    rows: Exogenous  # fields [S, …]
+    soc_kwh: Tensor  # [N, B] at the start of the next episode
+    row: Tensor  # [B] int32, time row of its step 0
 
 
 class Episodes(nn.Module):
@@ -36,49 +49,32 @@ class Episodes(nn.Module):
             rng.Stream.DEMAND_JITTER: n if jitter.demand_jitter else 0,
             rng.Stream.GENERATION_JITTER: n if jitter.generation_jitter else 0,
             rng.Stream.EVENT: DRAWS * len(config.events),
-            rng.Stream.STAGGER: 1,
+            rng.Stream.STAGGER: 1 if stagger else 0,
         }
         self.register_buffer("draw_rows", torch.cat([rng.rows(stream, k) for stream, k in self.draws.items()]))
 
-    def begin(
-        self, params: Params, key: Tensor, episode: Tensor, counters: tuple[Tensor, Tensor], first: bool
-    ) -> State:
-        """State at the start of an episode, exogenous values still to be read.
+    # Beginning ------------------------------------------------------------------------------------------
 
-        Args:
-            key: [B] int32; episode: [B] int32; counters: (clamped, nonfinite) carried over, [B] int32.
-            first: whether this is the run's first episode, which may start midway (`stagger`).
-        """
-        n, b, jitter = self.config.num_agents, key.shape[0], self.config.profiles
+    def plan(self, params: Params, key: Tensor, episode: Tensor) -> Plan:
+        """What episode number `episode` [B] of the grids with `key` [B] draws; the run's first may start midway."""
+        jitter, counts = self.config.profiles, list(self.draws.values())
         u = dict(
-            zip(
-                self.draws,
-                rng.uniform(rng.combine(key, episode), self.draw_rows).split(list(self.draws.values())),
-                strict=True,
-            )
+            zip(self.draws, rng.uniform(rng.combine(key, episode), self.draw_rows).split(counts), strict=True)
         )
-        start = rng.integers(u[rng.Stream.START][0], self.table.starts.shape[0])
-        row = self.table.starts.index_select(0, start)
+        row = self.table.starts.index_select(0, rng.integers(u[rng.Stream.START][0], self.table.starts.shape[0]))
         step = torch.zeros_like(row)
-        event_start, event_end, event_branch = self.events.draw(u[rng.Stream.EVENT], row % self.config.steps_per_day)
-        if first and self.stagger:
+        if self.stagger:
             per_hour = 60 // self.config.step_minutes  # whole hours, so that actions held for an hour stay aligned
             hours = max(self.config.episode_steps // per_hour, 1)
-            step = rng.integers(u[rng.Stream.STAGGER][0], hours).int() * per_hour
+            step = torch.where(episode == 0, rng.integers(u[rng.Stream.STAGGER][0], hours).int() * per_hour, 0)
         soc = rng.between(u[rng.Stream.INITIAL_SOC], params.initial_soc_low, params.initial_soc_high)
-        nothing = soc.new_zeros(b)
-        return State(
-            soc_kwh=public((soc * params.capacity_kwh).expand(n, b)),
-            demand_kw=public(soc.new_zeros(n, b)), generation_kw=public(soc.new_zeros(n, b)),
-            import_eur_per_kwh=nothing, export_eur_per_kwh=nothing, co2_g_per_kwh=nothing,
-            stability=torch.ones_like(nothing), voltage_pu=public(torch.ones_like(soc)),
-            step=step, episode=episode, row=row + step,
-            demand_column=public(self._pick(u[rng.Stream.DEMAND_COLUMN], self.table.demand_pool)),
-            generation_column=public(self._pick(u[rng.Stream.GENERATION_COLUMN], self.table.generation_pool)),
-            demand_jitter=public(self._jitter(u[rng.Stream.DEMAND_JITTER], jitter.demand_jitter)),
-            generation_jitter=public(self._jitter(u[rng.Stream.GENERATION_JITTER], jitter.generation_jitter)),
-            event_start=public(event_start), event_end=public(event_end), event_branch=public(event_branch),
-            key=key, clamped=counters[0], nonfinite=counters[1],
+        return Plan(
+            row, step, soc * params.capacity_kwh,
+            self._pick(u[rng.Stream.DEMAND_COLUMN], self.table.demand_pool),
+            self._pick(u[rng.Stream.GENERATION_COLUMN], self.table.generation_pool),
+            self._jitter(u[rng.Stream.DEMAND_JITTER], jitter.demand_jitter),
+            self._jitter(u[rng.Stream.GENERATION_JITTER], jitter.generation_jitter),
+            *self.events.draw(u[rng.Stream.EVENT], row % self.config.steps_per_day),
         )  # fmt: skip
 
     def _pick(self, u: Tensor, pool: Tensor) -> Tensor:
@@ -91,49 +87,119 @@ class Episodes(nn.Module):
             return torch.ones(self.config.num_agents, u.shape[1], device=u.device)
         return 1 + half_width * (2 * u - 1)
 
-    def conditions(self, state: State) -> Conditions:
-        """Events active in the step about to be taken."""
-        return self.events.conditions(
-            state.step, kernel(state.event_start), kernel(state.event_end), kernel(state.event_branch)
-        )
+    def begin(self, params: Params, key: Tensor, episode: Tensor, counters: tuple[Tensor, Tensor]) -> State:
+        """State at the start of an episode, exogenous values still to be read.
 
-    def lookup(self, state: State, only: Tensor | None = None) -> TableRows:
-        """Table rows of the step about to be taken; `only` [B] bool names the grids that matter."""
-        return self.table.lookup(state.row, kernel(state.demand_column), kernel(state.generation_column), only)
+        Args:
+            key: [B] int32; episode: [B] int32; counters: (clamped, nonfinite) carried over, [B] int32.
+        """
+        plan = self.plan(params, key, episode)
+        n, b = plan.soc_kwh.shape
+        nothing = torch.zeros_like(plan.soc_kwh[0])
+        off, branches = nothing > 0, self.events.num_branches if self.events.can_open_branches else 0
+        return State(
+            soc_kwh=public(plan.soc_kwh), demand_kw=public(nothing.expand(n, b)),
+            generation_kw=public(nothing.expand(n, b)), import_eur_per_kwh=nothing, export_eur_per_kwh=nothing,
+            co2_g_per_kwh=nothing, islanded=off, energised=public((~off).expand(n, b)),
+            branch_open=public(off.expand(branches, b)), stability=nothing + 1,
+            voltage_pu=public((nothing + 1).expand(n, b)), step=plan.step, episode=episode, row=plan.row + plan.step,
+            key=key, clamped=counters[0], nonfinite=counters[1],
+        )  # fmt: skip
 
-    def read(self, params: Params, state: State, now: Conditions, rows: TableRows) -> tuple[State, Exogenous]:
-        """Exogenous values of the step about to be taken, and the state that holds them."""
-        demand_row = rows.demand * (params.demand_scale * kernel(state.demand_jitter))
-        generation_row = rows.generation * (params.generation_scale * kernel(state.generation_jitter))
-        w, time = self.table.windows, rows.time
-        prices = time[: 2 * (1 + w)] * params.price_level
-        demand, generation, buy = demand_row[0], generation_row[0], prices[0]
+    @staticmethod
+    def held(now: Exogenous) -> dict[str, Tensor]:
+        """Fields of the state with the exogenous values of the step about to be taken.
+
+        Copies, so that a state someone keeps does not keep the whole window that was read.
+        """
+        fields = {
+            "demand_kw": public(now.demand_kw.clone()), "generation_kw": public(now.generation_kw.clone()),
+            "import_eur_per_kwh": now.prices[0].clone(), "export_eur_per_kwh": now.prices[1].clone(),
+            "co2_g_per_kwh": now.co2_g_per_kwh.clone(),
+        }  # fmt: skip
+        if now.islanded is not None:
+            fields["islanded"] = now.islanded.clone()
+        if now.branch_open is not None and now.energised is not None:
+            fields |= {"branch_open": public(now.branch_open.clone()), "energised": public(now.energised.clone())}
+        return fields
+
+    # Time -----------------------------------------------------------------------------------------------
+
+    def present(self, params: Params, state: State, steps: int = 1, later: int = 0) -> Exogenous:
+        """Exogenous values of S ≤ MAX_WINDOW steps of the running episode, from `later` steps on, fields [S, …]."""
+        plan = self.plan(params, state.key, state.episode)
+        return self._within(params, plan, state.row + later, state.step + later, steps)
+
+    def _within(self, params: Params, plan: Plan, row: Tensor, first: Tensor, steps: int) -> Exogenous:
+        """Exogenous values of steps `first`, `first` + 1, … [B] of one episode, from table row `row` [B] on."""
+        events = (x[:, None] for x in (plan.event_start, plan.event_end, plan.event_branch))
+        now = self.events.conditions(first + self._counter(steps, first), *events)
+        return self._values(params, self.table.read(self._position(params, plan, row), steps), now)
+
+    def ahead(self, params: Params, state: State, steps: int, auto_reset: bool) -> Ahead:
+        """Exogenous values after 1 … S ≤ MAX_WINDOW more steps, S ≤ an episode's steps."""
+        plan = self.plan(params, state.key, state.episode)
+        then = self.plan(params, state.key, state.episode + 1) if auto_reset else plan
+        switch = torch.full_like(state.step, steps)
+        if auto_reset:
+            switch = (self.config.episode_steps - 1 - state.step).clamp(0, steps)
+        s = self._counter(steps, switch)
+        before = s < switch
+        events = [
+            torch.where(before, a[:, None], b[:, None])
+            for a, b in zip(plan[-3:], then[-3:], strict=True)
+        ]
+        now = self.events.conditions(torch.where(before, state.step + 1 + s, s - switch), *events)
+        here, there = self._position(params, plan, state.row + 1), self._position(params, then, then.row)
+        rows = self.table.read(here, steps, there, switch)
+        return Ahead(self._values(params, rows, now), then.soc_kwh, then.row)
+
+    def last(self, params: Params, state: State, steps: int) -> Exogenous:
+        """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""
+        left = (self.config.episode_steps - state.step).clamp(1, steps)
+        plan = self.plan(params, state.key, state.episode)
+        return self._within(params, plan, state.row + left, state.step + left, 1).at(0)
+
+    @staticmethod
+    def _counter(steps: int, like: Tensor) -> Tensor:
+        return torch.arange(steps, dtype=like.dtype, device=like.device)[:, None]
+
+    def _position(self, params: Params, plan: Plan, row: Tensor) -> Position:
+        shape = plan.demand_column.shape
+        return Position(
+            row, plan.demand_column, plan.generation_column,
+            (params.demand_scale * plan.demand_jitter).expand(shape),
+            (params.generation_scale * plan.generation_jitter).expand(shape),
+        )  # fmt: skip
+
+    def _values(self, params: Params, rows: TableRows, now: Conditions) -> Exogenous:
+        """Table rows under the events of their steps, fields [S, …]."""
+        demand, generation = rows.demand_kw[:, 0], rows.generation_kw[:, 0]
+        prices = rows.time[:, : 2 * (1 + self.table.windows)] * params.price_level
         if now.demand_factor is not None:
-            demand = demand * now.demand_factor
+            demand = demand * now.demand_factor[:, None]
         if now.generation_factor is not None:
-            generation = generation * now.generation_factor
+            generation = generation * now.generation_factor[:, None]
         if now.import_adder is not None:
-            buy = buy + now.import_adder
-        exogenous = Exogenous(
-            demand, generation, generation_row[1:] - demand_row[1:], buy, prices[1],
-            prices[2 : 2 + w], prices[2 + w :], time[-5:-1], time[-1],
+            prices = torch.cat([(prices[:, 0] + now.import_adder)[:, None], prices[:, 1:]], dim=1)
+        return Exogenous(
+            demand, generation, rows.demand_kw[:, 1:], rows.generation_kw[:, 1:], prices,
+            rows.time[:, -5:-1], rows.time[:, -1], now.islanded, now.branch_open, now.energised,
         )  # fmt: skip
-        held = state._replace(
-            demand_kw=public(demand), generation_kw=public(generation), import_eur_per_kwh=buy,
-            export_eur_per_kwh=prices[1], co2_g_per_kwh=time[-1],
-        )  # fmt: skip
-        return held, exogenous
 
-    def observe(self, params: Params, state: State, exogenous: Exogenous, now: Conditions) -> Tensor:
-        """Observations of the step about to be taken, [B, N, O]."""
-        soc = kernel(state.soc_kwh)
-        ones = torch.ones_like(soc)
-        connected = ones[0] if now.islanded is None else (~now.islanded).to(soc.dtype)
-        energised = ones if now.energised is None else now.energised.to(soc.dtype)
+    # Seeing ---------------------------------------------------------------------------------------------
+
+    def observe(
+        self, params: Params, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor, now: Exogenous
+    ) -> Tensor:
+        """Observations [B, N, O] of the step whose exogenous values are `now`; soc_kwh, voltage_pu [N, B]."""
+        ones = torch.ones_like(soc_kwh)
+        connected = ones[0] if now.islanded is None else (~now.islanded).to(ones.dtype)
+        energised = ones if now.energised is None else now.energised.to(ones.dtype)
         return public(
             observations.assemble(
-                soc / params.capacity_kwh.clamp_min(1e-6), exogenous, state.stability, connected, energised,
-                kernel(state.voltage_pu), self.neighbour, self.slot_used, params.trade_kw, self.table.price_scale,
+                soc_kwh / params.capacity_kwh.clamp_min(1e-6), now, stability, connected, energised, voltage_pu,
+                self.neighbour, self.slot_used, params.trade_kw, self.table.price_scale,
                 self.config.network.voltage_band_pu,
             )
         )  # fmt: skip

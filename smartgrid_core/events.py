@@ -29,9 +29,14 @@ class Events(nn.Module):
         self.register_buffer("branches", torch.arange(num_branches, dtype=torch.int32))
 
     @property
-    def can_leave_grid(self) -> bool:
-        """Whether any prosumer can ever be without the utility."""
-        return "islanding" in self.kinds or "branch_outage" in self.kinds
+    def can_island(self) -> bool:
+        """Whether the community can ever be without the utility."""
+        return "islanding" in self.kinds
+
+    @property
+    def can_open_branches(self) -> bool:
+        """Whether a branch can ever open."""
+        return "branch_outage" in self.kinds
 
     def draw(self, u: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Windows of the episode.
@@ -63,18 +68,20 @@ class Events(nn.Module):
         return torch.stack(starts), torch.stack(ends), torch.stack(branches)
 
     def conditions(self, step: Tensor, start: Tensor, end: Tensor, branch: Tensor) -> Conditions:
-        """What is active in `step` [B]; windows are [E, B]."""
+        """What is active in `step` [..., B]; the windows are [E, ..., B]."""
         if not self.events:
             return Conditions(None, None, None, None, None, None)
         active = (step >= start) & (step < end)
-        branch_open = energised = None
+        branch_open = energised = islanded = None
         if "branch_outage" in self.kinds:
-            opened = [active[i] & (self.branches[:, None] == branch[i]) for i in self.kinds["branch_outage"]]
+            opened = [
+                active[i].unsqueeze(-2) & (self.branches[:, None] == branch[i].unsqueeze(-2))
+                for i in self.kinds["branch_outage"]
+            ]
             branch_open = torch.stack(opened).any(0)
-            energised = (self.agent_paths.T @ branch_open.float()) == 0
-        islanded = (
-            torch.stack([active[i] for i in self.kinds["islanding"]]).any(0) if "islanding" in self.kinds else None
-        )
+            energised = (self.agent_paths.T @ branch_open.to(self.agent_paths.dtype)) == 0
+        if "islanding" in self.kinds:
+            islanded = torch.stack([active[i] for i in self.kinds["islanding"]]).any(0)
         adder = self._fold("price_spike", active, "import_adder_eur_per_kwh")
         return Conditions(
             islanded, branch_open, energised, adder,

@@ -79,15 +79,8 @@ def assemble(
         slots = slot_used.shape[0]
         return torch.where(slot_used, x.index_select(0, neighbour).view(slots, n, b), 0.0)
 
-    prices = torch.cat(
-        [
-            exogenous.import_eur_per_kwh[None],
-            exogenous.export_eur_per_kwh[None],
-            exogenous.import_ahead,
-            exogenous.export_ahead,
-        ]
-    )
-    community = exogenous.net_forecast_kw.sum(1) / trade_kw.clamp_min(1.0).sum(0)
+    net_ahead = exogenous.generation_ahead_kw - exogenous.demand_ahead_kw
+    community = net_ahead.sum(1) * (1.0 / trade_kw.clamp_min(1.0).sum(0))
     return torch.cat(  # bounded piece by piece: a clamp of the whole would cost one more pass over memory
         [
             soc_fraction[None],
@@ -96,12 +89,12 @@ def assemble(
             shared(stability),
             shared(connected),
             energised[None],
-            shared(_bounded(prices / price_scale)),
+            shared(_bounded(exogenous.prices * (1.0 / price_scale))),
             shared(exogenous.calendar),
-            _bounded((voltage_pu - 1.0) / band_pu)[None],
+            _bounded((voltage_pu - 1.0) * (1.0 / band_pu))[None],
             neighbours(soc_fraction),
             neighbours(_bounded(net)),
-            _bounded(exogenous.net_forecast_kw * scale),
+            _bounded(net_ahead * scale),
             shared(_bounded(community)),
         ]
     )

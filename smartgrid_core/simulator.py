@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,16 +15,18 @@ from torch import Tensor
 
 from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
-from smartgrid_core.episodes import Episodes
+from smartgrid_core.episodes import Ahead, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
 from smartgrid_core.profiles.load import load_profiles
-from smartgrid_core.profiles.table import ProfileTable, TableRows
+from smartgrid_core.prefetch import Prefetch, Upcoming
+from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable
 from smartgrid_core.step import Community, Physics
 from smartgrid_core.types import (
+    Exogenous,
     Ledger,
     NetworkResult,
     Params,
@@ -87,7 +90,15 @@ class Simulator:
         self.community = Community(self.config, self.links, network, events).to(self.device)
         self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
         self.seed_grids(seed)
-        self._advance = _compiled(self._advance_eager, self.device) if compile else self._advance_eager
+        self._advance, self._advance_alone = self._step_ahead, self._step_alone
+        steps = self._steps_ahead()
+        read = partial(self._ahead, steps=steps)
+        if compile:
+            self._advance, self._advance_alone, read = (
+                _compiled(f, self.device) for f in (self._step_ahead, self._step_alone, read)
+            )
+        last = partial(self.episodes.last, steps=steps)
+        self._prefetch = Prefetch(read, last, steps) if steps > 1 else None
 
     # What it is -----------------------------------------------------------------------------------------
 
@@ -138,6 +149,13 @@ class Simulator:
         buses, branches = len(self.feeder.bus_names), len(self.feeder.branch_names)
         per_agent = 2 * 12 + 30 + 3 * o + 8 * k + 2 * (1 + len(self.config.forecast.window_edges_h)) * 3
         return 4 * (n * per_agent + 6 * buses + 6 * branches + 60)
+
+    def _steps_ahead(self) -> int:
+        """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""
+        if self.device.type != "cpu":
+            return 1
+        a_step = 4 * self.num_grids * self.num_agents * 2 * (1 + len(self.config.forecast.window_edges_h))
+        return max(1, min(MAX_WINDOW, self.config.episode_steps, (256 << 20) // a_step))
 
     # Running it -----------------------------------------------------------------------------------------
 
@@ -206,12 +224,12 @@ class Simulator:
         zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
         episode = zero if state is None else state.episode + 1
         counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
-        fresh = self.episodes.begin(self.params, self.key, episode, counters, first=state is None)
+        fresh = self.episodes.begin(self.params, self.key, episode, counters)
         if mask is not None and state is not None:
             fresh = _select(mask, fresh, state)
-        now = self.episodes.conditions(fresh)
-        fresh, exogenous = self.episodes.read(self.params, fresh, now, self.episodes.lookup(fresh))
-        obs = self.episodes.observe(self.params, fresh, exogenous, now)
+        now = self.episodes.present(self.params, fresh).at(0)
+        fresh = fresh._replace(**self.episodes.held(now))
+        obs = self.episodes.observe(self.params, kernel(fresh.soc_kwh), fresh.stability, kernel(fresh.voltage_pu), now)
         # The layout of a step's state, so that the compiled step sees one kind of input only.
         return State(*(public(kernel(field).contiguous()) for field in fresh)), obs
 
@@ -232,47 +250,87 @@ class Simulator:
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
-        return self._advance(self.params, state, kernel(action).contiguous())
+        action = kernel(action).contiguous()
+        if self._prefetch is None or torch.compiler.is_compiling():
+            outcome, last = self._advance_alone(self.params, state, action)
+            moved, out = _unfold(state, outcome)
+            return moved, out._replace(final=partial(self._final_obs, out, lambda: last))
+        window = self._prefetch.window(self.params, state)
+        moved, out = _unfold(state, self._advance(self.params, state, action, window.take()))
+        self._prefetch.follow(self.params, moved)
+        return moved, out._replace(final=partial(self._final_obs, out, window.last))
 
-    def _advance_eager(self, params: Params, state: State, action: Tensor) -> tuple[State, StepResult]:
-        physics = self.community.step(params, state, action)
-        moved = state._replace(
-            soc_kwh=public(physics.soc_kwh), stability=physics.stability,
-            voltage_pu=public(physics.network.agent_voltage_pu), step=state.step + 1, row=state.row + 1,
-            clamped=state.clamped + physics.clamped, nonfinite=state.nonfinite + physics.nonfinite,
-        )  # fmt: skip
-        now = self.episodes.conditions(moved)
-        rows = self.episodes.lookup(moved)
-        held, exogenous = self.episodes.read(params, moved, now, rows)
-        final_obs = self.episodes.observe(params, held, exogenous, now)
-        truncated = moved.step >= self.config.episode_steps
+    def _ahead(self, params: Params, state: State, steps: int) -> Ahead:
+        return self.episodes.ahead(params, state, steps, self.auto_reset)
+
+    def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
+        """A step that reads its own exogenous values: one graph from the table to the observation."""
+        ahead = self._ahead(params, state, 1)
+        upcoming = Upcoming(ahead.rows.at(0), ahead.soc_kwh, ahead.row)
+        return self._step_ahead(params, state, action, upcoming), self.episodes.last(params, state, 1)
+
+    def _step_ahead(self, params: Params, state: State, action: Tensor, upcoming: Upcoming) -> Outcome:
+        """A step whose exogenous values are at hand."""
+        p = self.community.step(params, state, action)
+        truncated = state.step + 1 >= self.config.episode_steps
+        soc, stability, voltage = p.soc_kwh, p.stability, p.network.agent_voltage_pu
+        step, episode, row = state.step + 1, state.episode + 0, state.row + 1
+        if self.auto_reset:
+            soc = torch.where(truncated, upcoming.soc_kwh, soc)
+            stability, voltage = torch.where(truncated, 1.0, stability), torch.where(truncated, 1.0, voltage)
+            step, row = torch.where(truncated, 0, step), torch.where(truncated, upcoming.row, row)
+            episode = episode + truncated.int()
+        obs = self.episodes.observe(params, soc, stability, voltage, upcoming.now)
+        moved = {
+            "soc_kwh": public(soc), "stability": stability, "voltage_pu": public(voltage), "step": step,
+            "episode": episode, "row": row, "clamped": state.clamped + p.clamped,
+            "nonfinite": state.nonfinite + p.nonfinite, **self.episodes.held(upcoming.now),
+        }  # fmt: skip
+        ledger = {name: public(x) for name, x in p.ledger._asdict().items() if name not in _OF_STATE}
+        result = {
+            "obs": obs, "reward": public(p.reward), "reward_parts": RewardParts(*map(public, p.reward_parts)),
+            "terminated": torch.zeros_like(truncated), "truncated": truncated,
+            "transfers_kw": public(p.transfers_kw), "imbalance_kw": public(p.imbalance_kw),
+            "soc_kwh": public(p.soc_kwh), "cost_eur": public(p.bill.total_eur),
+            "transfer_cost_eur": public(p.bill.transfers_eur), "loss_share_kw": public(p.bill.loss_share_kw),
+            "stability": p.stability, "stability_parts": p.stability_parts,
+            "network": NetworkResult(*map(public, p.network.result)),
+        }  # fmt: skip
+        return Outcome(moved, result, ledger)
+
+    def _final_obs(self, out: StepResult, last: Callable[[], Exogenous]) -> Tensor:
+        """Last observations of the episodes that ended in the step, those that go on as they are, [B, N, O]."""
         if not self.auto_reset:
-            return held, self._result(state, physics, final_obs, final_obs, truncated)
-        fresh = self.episodes.begin(params, state.key, state.episode + 1, (moved.clamped, moved.nonfinite), first=False)
-        chosen = _select(truncated, fresh, moved)
-        now = self.episodes.conditions(chosen)
-        first_rows = self.episodes.lookup(fresh, only=truncated)
-        rows = TableRows(*(torch.where(truncated, a, b) for a, b in zip(first_rows, rows, strict=True)))
-        chosen, exogenous = self.episodes.read(params, chosen, now, rows)
-        obs = self.episodes.observe(params, chosen, exogenous, now)
-        return chosen, self._result(state, physics, obs, final_obs, truncated)
+            return out.obs
+        voltage = kernel(out.network.voltage_pu).index_select(0, self.community.network.agent_bus)
+        final = self.episodes.observe(self.params, kernel(out.soc_kwh), out.stability, voltage, last())
+        return public(torch.where(out.truncated, kernel(final), kernel(out.obs)))
 
-    def _result(self, state: State, p: Physics, obs: Tensor, final_obs: Tensor, truncated: Tensor) -> StepResult:
-        energised, islanded = p.conditions.energised, p.conditions.islanded
-        on = torch.ones_like(kernel(state.soc_kwh), dtype=torch.bool)
-        return StepResult(
-            obs=obs, final_obs=final_obs, reward=public(p.reward),
-            reward_parts=RewardParts(*map(public, p.reward_parts)),
-            terminated=torch.zeros_like(truncated), truncated=truncated, ledger=Ledger(*map(public, p.ledger)),
-            transfers_kw=public(p.transfers_kw), imbalance_kw=public(p.imbalance_kw), soc_kwh=public(p.soc_kwh),
-            cost_eur=public(p.bill.total_eur), transfer_cost_eur=public(p.bill.transfers_eur),
-            loss_share_kw=public(p.bill.loss_share_kw), stability=p.stability, stability_parts=p.stability_parts,
-            network=NetworkResult(*map(public, p.network.result)),
-            islanded=torch.zeros_like(truncated) if islanded is None else islanded,
-            energised=public(on if energised is None else energised),
-            import_eur_per_kwh=state.import_eur_per_kwh, export_eur_per_kwh=state.export_eur_per_kwh,
-            co2_g_per_kwh=state.co2_g_per_kwh,
-        )  # fmt: skip
+
+class Outcome(NamedTuple):
+    """What a step makes new; what stays as it was is left out, as a compiled step returns it at a price."""
+
+    moved: dict[str, Tensor]  # fields of State
+    result: dict[str, Any]  # fields of StepResult
+    ledger: dict[str, Tensor]  # fields of Ledger
+
+
+_OF_STATE = ("generation_kw", "demand_kw")  # fields of Ledger that are the state's
+
+
+def _unfold(state: State, outcome: Outcome) -> tuple[State, StepResult]:
+    """Next state and result of a step from `state`."""
+    ledger = Ledger(state.generation_kw, state.demand_kw, **outcome.ledger)
+    result = StepResult(
+        **outcome.result, ledger=ledger, islanded=state.islanded, energised=state.energised,
+        import_eur_per_kwh=state.import_eur_per_kwh, export_eur_per_kwh=state.export_eur_per_kwh,
+        co2_g_per_kwh=state.co2_g_per_kwh, final=_unknown,
+    )  # fmt: skip
+    return state._replace(**outcome.moved), result
+
+
+def _unknown() -> Tensor:
+    raise RuntimeError("final_obs is known to the result of Simulator.step alone")
 
 
 def _select(mask: Tensor, yes: State, no: State) -> State:
@@ -291,7 +349,17 @@ def _compiled(function: Any, device: torch.device) -> Any:
     if device.type == "cpu" and not _has_compiler():
         warnings.warn("no C++ compiler found: the step runs eagerly (install g++ to compile it)", stacklevel=3)
         return function
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    options = {"guard_filter_fn": _lasting_guards}
+    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
+
+
+def _lasting_guards(guards: Sequence[Any]) -> list[bool]:
+    """What to check before every call: arguments and autograd's mode, not the simulator's own constants."""
+    return [
+        g.guard_type in ("GLOBAL_STATE", "GRAD_MODE", "SHAPE_ENV")
+        or (g.guard_type == "TENSOR_MATCH" and not g.is_global and "self" not in g.name)
+        for g in guards
+    ]
 
 
 def _has_compiler() -> bool:

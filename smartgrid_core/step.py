@@ -16,7 +16,7 @@ from smartgrid_core.config import GridConfig
 from smartgrid_core.events import Events
 from smartgrid_core.links import Links
 from smartgrid_core.network import Network, NetworkState
-from smartgrid_core.types import Conditions, Ledger, Params, RewardParts, StabilityParts, State, kernel
+from smartgrid_core.types import Ledger, Params, RewardParts, StabilityParts, State, kernel
 
 
 class Physics(NamedTuple):
@@ -32,8 +32,6 @@ class Physics(NamedTuple):
     bill: settlement.Bill
     reward: Tensor  # [N, B]
     reward_parts: RewardParts
-    conditions: Conditions
-    import_eur_per_kwh: Tensor  # [B]
     clamped: Tensor  # [B] int32
     nonfinite: Tensor  # [B] int32
 
@@ -55,15 +53,16 @@ class Community(nn.Module):
     def step(self, params: Params, state: State, action: Tensor) -> Physics:
         """Physics of one step; action [K+1, N, B], feature-major and contiguous."""
         demand, generation, soc = kernel(state.demand_kw), kernel(state.generation_kw), kernel(state.soc_kwh)
-        now = self.events.conditions(
-            state.step, kernel(state.event_start), kernel(state.event_end), kernel(state.event_branch)
-        )
+        islanded = state.islanded if self.events.can_island else None
+        branch_open, energised = None, None
+        if self.events.can_open_branches:
+            branch_open, energised = kernel(state.branch_open), kernel(state.energised)
         import_price, export_price = state.import_eur_per_kwh, state.export_eur_per_kwh
         a, clamped, nonfinite = clean_action(action)
-        on_grid = on_grid_mask(now, demand)
+        on_grid = on_grid_mask(islanded, energised, demand)
         chargeable, dischargeable = battery.limits_kw(soc, params, self.step_h)
 
-        flow = self._transfers(a, params, now, on_grid, demand, generation, chargeable, dischargeable)
+        flow = self._transfers(a, params, energised, on_grid, demand, generation, chargeable, dischargeable)
         residual = generation - demand + flow.sum(0)
         order = self._order(a[-1], residual, chargeable, dischargeable, params, on_grid)
         wanted = residual + order
@@ -76,7 +75,7 @@ class Community(nn.Module):
         injection = imbalance - order - net_received if on_grid is None else imbalance * on_grid - order - net_received
         net = self.network(
             injection, demand - ledger.unserved_kw,
-            params.impedance_scale if self._scales_impedance else None, now.branch_open, now.islanded,
+            params.impedance_scale if self._scales_impedance else None, branch_open, islanded,
         )  # fmt: skip
         parts = stability.parts(
             net.result.voltage_pu, net.bus_energised, net.result.loading, net.result.converged, imbalance,
@@ -102,24 +101,23 @@ class Community(nn.Module):
         )  # fmt: skip
         reward = sum_weighted(reward_parts, params.reward_weights)
         return Physics(
-            next_soc, ledger, flow, imbalance, net, index, parts, bill, reward, reward_parts, now,
-            import_price, clamped, nonfinite,
-        )  # fmt: skip
+            next_soc, ledger, flow, imbalance, net, index, parts, bill, reward, reward_parts, clamped, nonfinite,
+        )
 
     @property
     def _scales_impedance(self) -> bool:
         return self.config.network.impedance_scale != (1.0, 1.0)
 
     def _transfers(
-        self, a: Tensor, params: Params, now: Conditions, on_grid: Tensor | None,
+        self, a: Tensor, params: Params, energised: Tensor | None, on_grid: Tensor | None,
         demand: Tensor, generation: Tensor, chargeable: Tensor, dischargeable: Tensor,
     ) -> Tensor:  # fmt: skip
         """Flow into each prosumer over each link slot, [K, N, B] kW."""
         if self.slots == 0:
             return demand.new_zeros(0, *demand.shape)
         wish = a[:-1] * params.link_kw
-        if now.energised is not None:
-            live = now.energised.expand(self.slots, *demand.shape).to(wish.dtype)
+        if energised is not None:
+            live = energised.expand(self.slots, *demand.shape).to(wish.dtype)
             wish = wish * live * market.at_partner(live.contiguous(), self.partner)
         flow = market.agreed_transfers(wish, self.partner, self.config.transfer_rule)
         if on_grid is None:
@@ -150,15 +148,15 @@ def clean_action(action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return a.clamp(-1, 1), clamped, (~finite).sum((0, 1), dtype=torch.int32)
 
 
-def on_grid_mask(now: Conditions, like: Tensor) -> Tensor | None:
+def on_grid_mask(islanded: Tensor | None, energised: Tensor | None, like: Tensor) -> Tensor | None:
     """1 where the utility stands behind a prosumer, 0 where not, [N, B]; None where it always does."""
-    if now.islanded is None and now.energised is None:
+    if islanded is None and energised is None:
         return None
     on_grid = torch.ones_like(like)
-    if now.islanded is not None:
-        on_grid = on_grid * (~now.islanded).to(like.dtype)
-    if now.energised is not None:
-        on_grid = on_grid * now.energised.to(like.dtype)
+    if islanded is not None:
+        on_grid = on_grid * (~islanded).to(like.dtype)
+    if energised is not None:
+        on_grid = on_grid * energised.to(like.dtype)
     return on_grid
 
 

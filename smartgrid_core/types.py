@@ -7,6 +7,7 @@ stream best; inside the kernel the same memory is read as [N, B] by a free trans
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -55,46 +56,62 @@ class State(NamedTuple):
     import_eur_per_kwh: Tensor  # [B] of the step about to be taken
     export_eur_per_kwh: Tensor  # [B] of the step about to be taken
     co2_g_per_kwh: Tensor  # [B] of the step about to be taken
+    islanded: Tensor  # [B] bool, in the step about to be taken
+    energised: Tensor  # [B, N] bool, in the step about to be taken
+    branch_open: Tensor  # [B, M] bool, in the step about to be taken; [B, 0] where no branch can open
     stability: Tensor  # [B] of the last step
     voltage_pu: Tensor  # [B, N] at the prosumers' buses after the last step
     step: Tensor  # [B] int32, steps taken in this episode
     episode: Tensor  # [B] int32, episodes finished
     row: Tensor  # [B] int32, time row of the profiles
-    demand_column: Tensor  # [B, N] int32
-    generation_column: Tensor  # [B, N] int32
-    demand_jitter: Tensor  # [B, N] factor on demand, per episode
-    generation_jitter: Tensor  # [B, N] factor on generation, per episode
-    event_start: Tensor  # [B, E] int32 step
-    event_end: Tensor  # [B, E] int32 step
-    event_branch: Tensor  # [B, E] int32 branch that opens
-    key: Tensor  # [B] int32, hash of seed and global grid id
+    key: Tensor  # [B] int32, hash of seed and global grid id; with `episode` it determines the episode's plan
     clamped: Tensor  # [B] int32, action entries clamped to [-1, 1] so far
     nonfinite: Tensor  # [B] int32, action entries that were NaN or infinite and counted as 0
 
 
-class Conditions(NamedTuple):
-    """What events do to a step, feature-major."""
+class Plan(NamedTuple):
+    """What an episode draws, a function of the grid's key and the episode's number; feature-major."""
 
-    islanded: Tensor | None  # [B] bool, or None where no event can island
-    branch_open: Tensor | None  # [M, B] bool, or None where no branch can open
-    energised: Tensor | None  # [N, B] bool, or None likewise
-    import_adder: Tensor | None  # [B] EUR/kWh
-    demand_factor: Tensor | None  # [B]
-    generation_factor: Tensor | None  # [B]
+    row: Tensor  # [B] int32, time row of step 0
+    step: Tensor  # [B] int32, step the episode starts at; above 0 only in a staggered first episode
+    soc_kwh: Tensor  # [N, B] at the start
+    demand_column: Tensor  # [N, B] int32
+    generation_column: Tensor  # [N, B] int32
+    demand_jitter: Tensor  # [N, B] factor on demand
+    generation_jitter: Tensor  # [N, B] factor on generation
+    event_start: Tensor  # [E, B] int32 step
+    event_end: Tensor  # [E, B] int32 step, equal to the start where the event does not happen
+    event_branch: Tensor  # [E, B] int32 branch that opens
+
+
+class Conditions(NamedTuple):
+    """What events do to a step, feature-major; None where no event of the scenario can."""
+
+    islanded: Tensor | None  # [..., B] bool
+    branch_open: Tensor | None  # [..., M, B] bool
+    energised: Tensor | None  # [..., N, B] bool
+    import_adder: Tensor | None  # [..., B] EUR/kWh
+    demand_factor: Tensor | None  # [..., B]
+    generation_factor: Tensor | None  # [..., B]
 
 
 class Exogenous(NamedTuple):
-    """What one time row says of each grid, feature-major."""
+    """What is not decided by anyone in a step, feature-major; a leading dimension [S] where it is several steps."""
 
     demand_kw: Tensor  # [N, B] kW
     generation_kw: Tensor  # [N, B] kW
-    net_forecast_kw: Tensor  # [W, N, B] kW, expected generation − demand per look-ahead window
-    import_eur_per_kwh: Tensor  # [B]
-    export_eur_per_kwh: Tensor  # [B]
-    import_ahead: Tensor  # [W, B] EUR/kWh, window means
-    export_ahead: Tensor  # [W, B] EUR/kWh, window means
+    demand_ahead_kw: Tensor  # [W, N, B] kW, as expected, means of the look-ahead windows
+    generation_ahead_kw: Tensor  # [W, N, B] kW, likewise
+    prices: Tensor  # [2 + 2 W, B] EUR/kWh: import and export now, window means of import, of export
     calendar: Tensor  # [4, B] sine and cosine of the time of day and of the year
     co2_g_per_kwh: Tensor  # [B]
+    islanded: Tensor | None  # [B] bool, or None where no event can island
+    branch_open: Tensor | None  # [M, B] bool, or None where no branch can open
+    energised: Tensor | None  # [N, B] bool, or None likewise
+
+    def at(self, step: int) -> Exogenous:
+        """One step of several."""
+        return Exogenous(*(None if x is None else x[step] for x in self))
 
 
 class Ledger(NamedTuple):
@@ -147,7 +164,6 @@ class StepResult(NamedTuple):
     """What a step did; see the ledger for the energy balance."""
 
     obs: Tensor  # [B, N, O] after the step (of the new episode where auto-reset)
-    final_obs: Tensor  # [B, N, O] after the step, before any reset
     reward: Tensor  # [B, N] weighted sum of reward_parts
     reward_parts: RewardParts
     terminated: Tensor  # [B] bool
@@ -167,3 +183,12 @@ class StepResult(NamedTuple):
     import_eur_per_kwh: Tensor  # [B]
     export_eur_per_kwh: Tensor  # [B]
     co2_g_per_kwh: Tensor  # [B]
+    final: Callable[[], Tensor]  # assembles final_obs
+
+    @property
+    def final_obs(self) -> Tensor:
+        """[B, N, O] after the step, before any reset: the same as `obs` but where an episode ended.
+
+        Assembled when asked for, as an observation is the largest thing a step writes.
+        """
+        return self.final()

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smartgrid_core.profiles.table import MAX_WINDOW
 from smartgrid_core.simulator import Simulator
-from smartgrid_core.types import State, kernel
+from smartgrid_core.types import State
 
 
 class Outlook(NamedTuple):
@@ -25,21 +26,18 @@ class Outlook(NamedTuple):
 
 def foresight(sim: Simulator, state: State, steps: int) -> Outlook:
     """The truth, events included."""
-    rows: list[tuple[np.ndarray, ...]] = []
-    for h in range(steps):
-        later = state._replace(row=state.row + h, step=state.step + h)
-        now = sim.episodes.conditions(later)
-        later, _ = sim.episodes.read(sim.params, later, now, sim.episodes.lookup(later))
-        on = torch.ones_like(kernel(later.demand_kw), dtype=torch.bool)
-        energised = on if now.energised is None else now.energised
-        on_grid = energised if now.islanded is None else energised & ~now.islanded
-        rows.append(
-            (
-                _host(later.demand_kw), _host(later.generation_kw), _host(later.import_eur_per_kwh),
-                _host(later.export_eur_per_kwh), _host(on_grid.T, bool), _host(energised.T, bool),
+    parts: list[Outlook] = []
+    for h in range(0, steps, MAX_WINDOW):
+        now = sim.episodes.present(sim.params, state, min(MAX_WINDOW, steps - h), later=h)
+        energised = torch.ones_like(now.demand_kw, dtype=torch.bool) if now.energised is None else now.energised
+        on_grid = energised if now.islanded is None else energised & ~now.islanded[:, None]
+        parts.append(
+            Outlook(
+                _host(now.demand_kw.mT), _host(now.generation_kw.mT), _host(now.prices[:, 0]), _host(now.prices[:, 1]),
+                _host(on_grid.mT, bool), _host(energised.mT, bool),
             )
         )  # fmt: skip
-    return Outlook(*(np.stack(series) for series in zip(*rows, strict=True)))
+    return Outlook(*(np.concatenate(series) for series in zip(*parts, strict=True)))
 
 
 def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
@@ -51,13 +49,13 @@ def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
     first = foresight(sim, state, 1)
     table, row = sim.table, _host(rows_ahead(sim, state, steps), np.int64)
     prices = _host(known_prices(sim, state, steps))
-    series = []
+    series, plan = [], sim.episodes.plan(sim.params, state.key, state.episode)
     for name, column, jitter, scale in (
-        ("demand", state.demand_column, state.demand_jitter, sim.params.demand_scale),
-        ("generation", state.generation_column, state.generation_jitter, sim.params.generation_scale),
+        ("demand", plan.demand_column, plan.demand_jitter, sim.params.demand_scale),
+        ("generation", plan.generation_column, plan.generation_jitter, sim.params.generation_scale),
     ):
-        values = table.forecast(name, kind)[_host(column, np.int64)[None], row[..., None]]
-        series.append(values * (_host(kernel(jitter)) * _host(scale)).T[None])
+        values = table.forecast(name, kind)[_host(column.T, np.int64)[None], row[..., None]]
+        series.append(values * (_host(jitter) * _host(scale)).T[None])
     on_grid, energised = (np.ones((steps, *first.on_grid.shape[1:]), dtype=bool) for _ in range(2))
     hour = max(1, round(1 / sim.config.step_h))
     on_grid[:hour], energised[:hour] = first.on_grid, first.energised

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from smartgrid_core.simulator import Simulator
-from smartgrid_core.types import State
+from smartgrid_core.types import Plan, State
 from tests.smartgrid_core.reference import Community, Moment, Prosumer
 
 DRAWN = ("capacity_kwh", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
@@ -41,23 +41,27 @@ def _drawn(sim: Simulator, name: str, limits: tuple[float, float], i: int, grid:
     return limits[0] if limits[0] == limits[1] else float(getattr(sim.params, name)[i, grid])
 
 
+def _plan(sim: Simulator, state: State) -> Plan:
+    return sim.episodes.plan(sim.params, state.key, state.episode)
+
+
 def moment(sim: Simulator, state: State, grid: int) -> Moment:
     """Demand, generation, prices and outages of the step about to be taken."""
     config, profiles = sim.config, sim.table.profiles
     row, step = int(state.row[grid]), int(state.step[grid])
-    demand, generation = [], []
+    plan, demand, generation = _plan(sim, state), [], []
     for i, (d, g) in enumerate(factors(sim, state, grid)):
-        demand.append(d * float(profiles.demand[int(state.demand_column[grid, i]), row]))
-        generation.append(g * float(profiles.generation[int(state.generation_column[grid, i]), row]))
+        demand.append(d * float(profiles.demand[int(plan.demand_column[i, grid]), row]))
+        generation.append(g * float(profiles.generation[int(plan.generation_column[i, grid]), row]))
     buy, sell = price(sim, row, grid)
     islanded, broken = False, set()
     for e, event in enumerate(config.events):
-        if not int(state.event_start[grid, e]) <= step < int(state.event_end[grid, e]):
+        if not int(plan.event_start[e, grid]) <= step < int(plan.event_end[e, grid]):
             continue
         if event.kind == "islanding":
             islanded = True
         elif event.kind == "branch_outage":
-            broken.add(int(state.event_branch[grid, e]))
+            broken.add(int(plan.event_branch[e, grid]))
         elif event.kind == "price_spike":
             buy += event.import_adder_eur_per_kwh
         elif event.kind == "demand_surge":
@@ -69,7 +73,7 @@ def moment(sim: Simulator, state: State, grid: int) -> Moment:
 
 def factors(sim: Simulator, state: State, grid: int) -> list[tuple[float, float]]:
     """kW per unit of the demand and the generation column of every prosumer in this episode."""
-    profiles, out = sim.table.profiles, []
+    profiles, plan, out = sim.table.profiles, _plan(sim, state), []
     for i, agent in enumerate(sim.config.agents):
         annual, solar = agent.annual_demand_kwh or (1.0, 1.0), agent.solar.capacity_kwp if agent.solar else (1.0, 1.0)
         d = float(profiles.demand_scale[i]) * agent.demand_scale[0]
@@ -78,7 +82,7 @@ def factors(sim: Simulator, state: State, grid: int) -> list[tuple[float, float]
             d = float(sim.params.demand_scale[i, grid])
         if solar[0] != solar[1]:
             g = float(sim.params.generation_scale[i, grid])
-        out.append((d * float(state.demand_jitter[grid, i]), g * float(state.generation_jitter[grid, i])))
+        out.append((d * float(plan.demand_jitter[i, grid]), g * float(plan.generation_jitter[i, grid])))
     return out
 
 
@@ -115,7 +119,8 @@ def observation(
     names = [f"{a:g}-{b:g}h" for a, b in pairwise(hours)]
     windows = [(name, _ahead(sim, row, a, b)) for name, (a, b) in zip(names, pairwise(edges), strict=True)]
     factor = factors(sim, state, grid)
-    columns = [(int(state.demand_column[grid, i]), int(state.generation_column[grid, i])) for i in range(n)]
+    plan = _plan(sim, state)
+    columns = [(int(plan.demand_column[i, grid]), int(plan.generation_column[i, grid])) for i in range(n)]
     expected = {kind: sim.table.forecast(kind, config.forecast.kind) for kind in ("demand", "generation")}
     forecast = {
         w: [

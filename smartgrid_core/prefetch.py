@@ -1,0 +1,74 @@
+"""Exogenous values read several steps at a time: on a CPU, reading 16 steps costs little more than reading one.
+
+What a step sees never depends on this: a state that does not follow from the last step is read for afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from smartgrid_core.episodes import Ahead
+from smartgrid_core.types import Exogenous, Params, State
+
+
+class Upcoming(NamedTuple):
+    """What the step about to be taken leads to, whatever the action; feature-major."""
+
+    now: Exogenous  # fields […]: after the step, of the next episode where one ends
+    soc_kwh: Tensor  # [N, B] at the start of the next episode
+    row: Tensor  # [B] int32, time row of its step 0
+
+
+class Window:
+    """What was read from one state on."""
+
+    def __init__(self, ahead: Ahead, last: Callable[[], Exogenous]):
+        self.ahead, self.taken = ahead, 0
+        self._read_last = last
+        self._last: Exogenous | None = None
+
+    def take(self) -> Upcoming:
+        """The next step's."""
+        self.taken += 1
+        return Upcoming(self.ahead.rows.at(self.taken - 1), self.ahead.soc_kwh, self.ahead.row)
+
+    def last(self) -> Exogenous:
+        """The last moment of the episodes that end within the window; read when first asked for."""
+        if self._last is None:
+            self._last = self._read_last()
+        return self._last
+
+
+class Prefetch:
+    """Hands out one step after another of what was read ahead, as long as each state follows from the last.
+
+    Args:
+        ahead: reads S steps from a state on.
+        last: reads the last moments of the episodes that end within S steps of a state.
+        steps: S.
+    """
+
+    def __init__(
+        self, ahead: Callable[[Params, State], Ahead], last: Callable[[Params, State], Exogenous], steps: int
+    ):
+        self._read_ahead, self._read_last, self.steps = ahead, last, steps
+        self._window: Window | None = None
+        self._owner: tuple[Params, State, bool] | None = None
+
+    def window(self, params: Params, state: State) -> Window:
+        """The window whose next step is the one from `state`."""
+        inference, owner, window = torch.is_inference_mode_enabled(), self._owner, self._window
+        follows = owner is not None and owner[0] is params and owner[1] is state and owner[2] == inference
+        if window is None or not follows or window.taken == self.steps:
+            self._window = window = None  # first, so that its memory serves the next
+            window = Window(self._read_ahead(params, state), lambda: self._read_last(params, state))
+            self._window = window
+        return window
+
+    def follow(self, params: Params, state: State) -> None:
+        """Say which state the step that was taken last led to."""
+        self._owner = (params, state, torch.is_inference_mode_enabled())
