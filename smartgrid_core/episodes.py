@@ -12,7 +12,7 @@ from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
 from smartgrid_core.profiles.table import Position, ProfileTable, TableRows
-from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, kernel, public
+from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, public
 
 
 class Ahead(NamedTuple):
@@ -58,9 +58,7 @@ class Episodes(nn.Module):
     def plan(self, params: Params, key: Tensor, episode: Tensor) -> Plan:
         """What episode number `episode` [B] of the grids with `key` [B] draws; the run's first may start midway."""
         jitter, counts = self.config.profiles, list(self.draws.values())
-        u = dict(
-            zip(self.draws, rng.uniform(rng.combine(key, episode), self.draw_rows).split(counts), strict=True)
-        )
+        u = dict(zip(self.draws, rng.uniform(rng.combine(key, episode), self.draw_rows).split(counts), strict=True))
         row = self.table.starts.index_select(0, rng.integers(u[rng.Stream.START][0], self.table.starts.shape[0]))
         step = torch.zeros_like(row)
         if self.stagger:
@@ -145,10 +143,7 @@ class Episodes(nn.Module):
             switch = (self.config.episode_steps - 1 - state.step).clamp(0, steps)
         s = self._counter(steps, switch)
         before = s < switch
-        events = [
-            torch.where(before, a[:, None], b[:, None])
-            for a, b in zip(plan[-3:], then[-3:], strict=True)
-        ]
+        events = [torch.where(before, a[:, None], b[:, None]) for a, b in zip(plan[-3:], then[-3:], strict=True)]
         now = self.events.conditions(torch.where(before, state.step + 1 + s, s - switch), *events)
         here, there = self._position(params, plan, state.row + 1), self._position(params, then, then.row)
         rows = self.table.read(here, steps, there, switch)
@@ -189,9 +184,7 @@ class Episodes(nn.Module):
 
     # Seeing ---------------------------------------------------------------------------------------------
 
-    def observe(
-        self, params: Params, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor, now: Exogenous
-    ) -> Tensor:
+    def observe(self, params: Params, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor, now: Exogenous) -> Tensor:
         """Observations [B, N, O] of the step whose exogenous values are `now`; soc_kwh, voltage_pu [N, B]."""
         ones = torch.ones_like(soc_kwh)
         connected = ones[0] if now.islanded is None else (~now.islanded).to(ones.dtype)

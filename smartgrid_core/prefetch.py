@@ -52,9 +52,7 @@ class Prefetch:
         steps: S.
     """
 
-    def __init__(
-        self, ahead: Callable[[Params, State], Ahead], last: Callable[[Params, State], Exogenous], steps: int
-    ):
+    def __init__(self, ahead: Callable[[Params, State], Ahead], last: Callable[[Params, State], Exogenous], steps: int):
         self._read_ahead, self._read_last, self.steps = ahead, last, steps
         self._window: Window | None = None
         self._owner: tuple[Params, State, bool] | None = None

@@ -21,10 +21,10 @@ from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
-from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.prefetch import Prefetch, Upcoming
+from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable
-from smartgrid_core.step import Community, Physics
+from smartgrid_core.step import Community
 from smartgrid_core.types import (
     Exogenous,
     Ledger,
@@ -147,8 +147,10 @@ class Simulator:
         """Memory one grid takes while stepping: state, result and the largest temporaries, float32."""
         n, k, o = self.config.num_agents, self.links.used.shape[0], len(self.observation_entries)
         buses, branches = len(self.feeder.bus_names), len(self.feeder.branch_names)
-        per_agent = 2 * 12 + 30 + 3 * o + 8 * k + 2 * (1 + len(self.config.forecast.window_edges_h)) * 3
-        return 4 * (n * per_agent + 6 * buses + 6 * branches + 60)
+        per_agent = 60 + 2 * o + 8 * k
+        row = 1 + len(self.config.forecast.window_edges_h)
+        window = self._steps_ahead() * (2 * n * row + 4 * row + 10)
+        return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window)
 
     def _steps_ahead(self) -> int:
         """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""
@@ -349,7 +351,9 @@ def _compiled(function: Any, device: torch.device) -> Any:
     if device.type == "cpu" and not _has_compiler():
         warnings.warn("no C++ compiler found: the step runs eagerly (install g++ to compile it)", stacklevel=3)
         return function
-    options = {"guard_filter_fn": _lasting_guards}
+    options: dict[str, Any] = {"guard_filter_fn": _lasting_guards}
+    if device.type == "cpu":  # the call around the kernels in C++, unchecked: half a millisecond a step less
+        options |= {"cpp_wrapper": True, "size_asserts": False}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 

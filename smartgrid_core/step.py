@@ -101,7 +101,18 @@ class Community(nn.Module):
         )  # fmt: skip
         reward = sum_weighted(reward_parts, params.reward_weights)
         return Physics(
-            next_soc, ledger, flow, imbalance, net, index, parts, bill, reward, reward_parts, clamped, nonfinite,
+            next_soc,
+            ledger,
+            flow,
+            imbalance,
+            net,
+            index,
+            parts,
+            bill,
+            reward,
+            reward_parts,
+            clamped,
+            nonfinite,
         )
 
     @property

@@ -8,7 +8,7 @@ stream best; inside the kernel the same memory is read as [N, B] by a free trans
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -111,7 +111,8 @@ class Exogenous(NamedTuple):
 
     def at(self, step: int) -> Exogenous:
         """One step of several."""
-        return Exogenous(*(None if x is None else x[step] for x in self))
+        fields: Any = (None if x is None else x[step] for x in self)
+        return Exogenous(*fields)
 
 
 class Ledger(NamedTuple):

@@ -37,7 +37,7 @@ def load_current(p: Tensor, q: Tensor, v: Tensor, floor_squared: float) -> Tenso
 
 
 def _affine(offset: Tensor, matrix: Tensor, x: Tensor) -> Tensor:
-    """offset [R, 1] + matrix [R, K] @ x [K, B]; addmm would first write the offset to every column, at a higher price."""
+    """offset [R, 1] + matrix [R, K] @ x [K, B]; addmm would first copy the offset to every column."""
     return (matrix @ x).add_(offset)
 
 

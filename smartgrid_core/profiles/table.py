@@ -44,15 +44,34 @@ def read_windows(
     width, at, factor = table.shape[1], first.reshape(-1), scale.reshape(-1)
     windows = table.as_strided((table.shape[0] - steps + 1, steps * width), (width, 1))
     out = table.new_empty(steps * width, at.shape[0])
-    for i in range(0, at.shape[0], _BLOCK):
-        block = slice(i, i + _BLOCK)
-        torch.mul(windows.index_select(0, at[block]).T, factor[block], out=out[:, block])
-    out = out.view(steps, width, *first.shape)
+    starts = range(0, at.shape[0], _BLOCK)
     (ending,) = (switch < steps).nonzero(as_tuple=True)  # a CPU op may look at values: nothing waits for a device
-    if ending.shape[0]:
-        of_ending = (x.index_select(-1, ending) for x in (first, then, switch, scale, scale_then))
-        out.index_copy_(-1, ending, read_rows(table, *of_ending, steps))
-    return out
+    bounds, where, pieced = [0] * (len(starts) + 1), at, table  # the latter two unused where none goes on elsewhere
+    if ending.shape[0]:  # windows that go on elsewhere are read row by row and put among the others
+        first_, then_, switch_, scale_, scale_then_ = (
+            x.index_select(-1, ending) for x in (first, then, switch, scale, scale_then)
+        )
+        pieced = _row_by_row(table, first_, then_, switch_, scale_, scale_then_, steps).reshape(-1, steps * width)
+        where = (torch.arange(first.shape[0])[:, None] * first.shape[1] + ending).reshape(-1)
+        factor = factor.index_fill(0, where, 1.0)
+        bounds = torch.searchsorted(where, torch.tensor([*starts, at.shape[0]])).tolist()
+    for i, low, high in zip(starts, bounds, bounds[1:], strict=False):
+        block = windows.index_select(0, at[i : i + _BLOCK])
+        if high > low:
+            block.index_copy_(0, where[low:high] - i, pieced[low:high])
+        torch.mul(block.T, factor[i : i + _BLOCK], out=out[:, i : i + _BLOCK])
+    return out.view(steps, width, *first.shape)
+
+
+def _row_by_row(
+    table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
+) -> Tensor:
+    """`read_windows` a row at a time, [N, B, S, F]."""
+    s = torch.arange(steps, device=first.device, dtype=first.dtype)
+    before = s < switch[:, None]
+    rows = torch.where(before, first[..., None] + s, then[..., None] + (s - switch[:, None]))
+    found = table.index_select(0, rows.reshape(-1)).view(*rows.shape, table.shape[1])
+    return found * torch.where(before, scale[..., None], scale_then[..., None])[..., None]
 
 
 @read_windows.register_fake
@@ -66,12 +85,8 @@ def _(
 def read_rows(
     table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
 ) -> Tensor:
-    """`read_windows` row by row: for devices that hide the latency of scattered reads."""
-    s = torch.arange(steps, device=first.device, dtype=first.dtype)[:, None, None]
-    before = s < switch
-    rows = torch.where(before, first + s, then + (s - switch))
-    found = table.index_select(0, rows.reshape(-1)).view(*rows.shape, table.shape[1])
-    return found.movedim(-1, 1).contiguous() * torch.where(before, scale, scale_then)[:, None]
+    """`read_windows` for devices that hide the latency of scattered reads."""
+    return _row_by_row(table, first, then, switch, scale, scale_then, steps).permute(2, 3, 0, 1).contiguous()
 
 
 class TableRows(NamedTuple):
@@ -179,9 +194,7 @@ class ProfileTable(nn.Module):
         rows = np.concatenate([prices.T, ahead[0], ahead[1], calendar, co2[:, None]], axis=1)
         return torch.from_numpy(np.concatenate([rows, rows[-1:].repeat(MAX_WINDOW, 0)]).astype(np.float32))
 
-    def read(
-        self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None
-    ) -> TableRows:
+    def read(self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None) -> TableRows:
         """Rows of S consecutive steps for every grid.
 
         Args:
