@@ -105,14 +105,15 @@ class Episodes(nn.Module):
         )  # fmt: skip
 
     @staticmethod
-    def held(now: Exogenous) -> dict[str, Tensor]:
+    def held(params: Params, now: Exogenous) -> dict[str, Tensor]:
         """Fields of the state with the exogenous values of the step about to be taken.
 
-        Copies, so that a state someone keeps does not keep the whole window that was read.
+        Copies, as the memory that was read into serves the next window.
         """
+        prices = now.prices(params.price_level)
         fields = {
             "demand_kw": public(now.demand_kw.clone()), "generation_kw": public(now.generation_kw.clone()),
-            "import_eur_per_kwh": now.prices[0].clone(), "export_eur_per_kwh": now.prices[1].clone(),
+            "import_eur_per_kwh": prices[0].clone(), "export_eur_per_kwh": prices[1].clone(),
             "co2_g_per_kwh": now.co2_g_per_kwh.clone(),
         }  # fmt: skip
         if now.islanded is not None:
@@ -132,10 +133,10 @@ class Episodes(nn.Module):
         """Exogenous values of steps `first`, `first` + 1, … [B] of one episode, from table row `row` [B] on."""
         events = (x[:, None] for x in (plan.event_start, plan.event_end, plan.event_branch))
         now = self.events.conditions(first + self._counter(steps, first), *events)
-        return self._values(params, self.table.read(self._position(params, plan, row), steps), now)
+        return self._values(self.table.read(self._position(params, plan, row), steps), now)
 
-    def ahead(self, params: Params, state: State, steps: int, auto_reset: bool) -> Ahead:
-        """Exogenous values after 1 … S ≤ MAX_WINDOW more steps, S ≤ an episode's steps."""
+    def ahead(self, params: Params, state: State, steps: int, auto_reset: bool, out: TableRows | None = None) -> Ahead:
+        """Exogenous values after 1 … S ≤ MAX_WINDOW more steps, S ≤ an episode's steps; `out` is memory to use."""
         plan = self.plan(params, state.key, state.episode)
         then = self.plan(params, state.key, state.episode + 1) if auto_reset else plan
         switch = torch.full_like(state.step, steps)
@@ -146,14 +147,14 @@ class Episodes(nn.Module):
         events = [torch.where(before, a[:, None], b[:, None]) for a, b in zip(plan[-3:], then[-3:], strict=True)]
         now = self.events.conditions(torch.where(before, state.step + 1 + s, s - switch), *events)
         here, there = self._position(params, plan, state.row + 1), self._position(params, then, then.row)
-        rows = self.table.read(here, steps, there, switch)
-        return Ahead(self._values(params, rows, now), then.soc_kwh, then.row)
+        rows = self.table.read(here, steps, there, switch, out)
+        return Ahead(self._values(rows, now), then.soc_kwh, then.row)
 
     def last(self, params: Params, state: State, steps: int) -> Exogenous:
         """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""
         left = (self.config.episode_steps - state.step).clamp(1, steps)
         plan = self.plan(params, state.key, state.episode)
-        return self._within(params, plan, state.row + left, state.step + left, 1).at(0)
+        return self._within(params, plan, state.row + left, state.step + left, 1).steps()[0]
 
     @staticmethod
     def _counter(steps: int, like: Tensor) -> Tensor:
@@ -167,19 +168,17 @@ class Episodes(nn.Module):
             (params.generation_scale * plan.generation_jitter).expand(shape),
         )  # fmt: skip
 
-    def _values(self, params: Params, rows: TableRows, now: Conditions) -> Exogenous:
+    def _values(self, rows: TableRows, now: Conditions) -> Exogenous:
         """Table rows under the events of their steps, fields [S, …]."""
         demand, generation = rows.demand_kw[:, 0], rows.generation_kw[:, 0]
-        prices = rows.time[:, : 2 * (1 + self.table.windows)] * params.price_level
+        tariff, calendar, co2 = rows.time[:, :, 0].split((2 * (1 + self.table.windows), 4, 1), dim=1)
         if now.demand_factor is not None:
             demand = demand * now.demand_factor[:, None]
         if now.generation_factor is not None:
             generation = generation * now.generation_factor[:, None]
-        if now.import_adder is not None:
-            prices = torch.cat([(prices[:, 0] + now.import_adder)[:, None], prices[:, 1:]], dim=1)
         return Exogenous(
-            demand, generation, rows.demand_kw[:, 1:], rows.generation_kw[:, 1:], prices,
-            rows.time[:, -5:-1], rows.time[:, -1], now.islanded, now.branch_open, now.energised,
+            demand, generation, rows.demand_kw[:, 1:], rows.generation_kw[:, 1:], tariff, calendar, co2[:, 0],
+            now.islanded, now.branch_open, now.energised, now.import_adder,
         )  # fmt: skip
 
     # Seeing ---------------------------------------------------------------------------------------------
@@ -189,10 +188,9 @@ class Episodes(nn.Module):
         ones = torch.ones_like(soc_kwh)
         connected = ones[0] if now.islanded is None else (~now.islanded).to(ones.dtype)
         energised = ones if now.energised is None else now.energised.to(ones.dtype)
-        return public(
-            observations.assemble(
-                soc_kwh / params.capacity_kwh.clamp_min(1e-6), now, stability, connected, energised, voltage_pu,
-                self.neighbour, self.slot_used, params.trade_kw, self.table.price_scale,
-                self.config.network.voltage_band_pu,
-            )
+        fraction, prices = soc_kwh / params.capacity_kwh.clamp_min(1e-6), now.prices(params.price_level)
+        seen = observations.assemble(
+            fraction, now, prices, stability, connected, energised, voltage_pu, self.neighbour, self.slot_used,
+            params.trade_kw, self.table.price_scale, self.config.network.voltage_band_pu,
         )  # fmt: skip
+        return public(seen)

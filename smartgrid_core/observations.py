@@ -55,12 +55,13 @@ def entries(config: GridConfig, slots: int) -> list[ObservationEntry]:
 
 
 def assemble(
-    soc_fraction: Tensor, exogenous: Exogenous, stability: Tensor, connected: Tensor, energised: Tensor,
+    soc_fraction: Tensor, exogenous: Exogenous, prices: Tensor, stability: Tensor, connected: Tensor, energised: Tensor,
     voltage_pu: Tensor, neighbour: Tensor, slot_used: Tensor, trade_kw: Tensor, price_scale: float, band_pu: float,
 ) -> Tensor:  # fmt: skip
     """Observations of all prosumers.
 
     Args:
+        prices: [2 + 2 W, B] EUR/kWh, as `Exogenous.prices` gives them.
         soc_fraction, voltage_pu, energised: [N, B]; stability, connected: [B].
         neighbour: [K·N] agent at the other end of each slot; slot_used: [K, N, 1] bool.
         trade_kw: [N, 1|B] scale of powers.
@@ -89,7 +90,7 @@ def assemble(
             shared(stability),
             shared(connected),
             energised[None],
-            shared(_bounded(exogenous.prices * (1.0 / price_scale))),
+            shared(_bounded(prices * (1.0 / price_scale))),
             shared(exogenous.calendar),
             _bounded((voltage_pu - 1.0) * (1.0 / band_pu))[None],
             neighbours(soc_fraction),

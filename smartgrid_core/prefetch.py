@@ -27,14 +27,15 @@ class Window:
     """What was read from one state on."""
 
     def __init__(self, ahead: Ahead, last: Callable[[], Exogenous]):
-        self.ahead, self.taken = ahead, 0
+        self.taken = 0
+        self._upcoming = [Upcoming(now, ahead.soc_kwh, ahead.row) for now in ahead.rows.steps()]
         self._read_last = last
         self._last: Exogenous | None = None
 
     def take(self) -> Upcoming:
         """The next step's."""
         self.taken += 1
-        return Upcoming(self.ahead.rows.at(self.taken - 1), self.ahead.soc_kwh, self.ahead.row)
+        return self._upcoming[self.taken - 1]
 
     def last(self) -> Exogenous:
         """The last moment of the episodes that end within the window; read when first asked for."""
@@ -47,7 +48,7 @@ class Prefetch:
     """Hands out one step after another of what was read ahead, as long as each state follows from the last.
 
     Args:
-        ahead: reads S steps from a state on.
+        ahead: reads S steps from a state on, into the same memory every time.
         last: reads the last moments of the episodes that end within S steps of a state.
         steps: S.
     """
@@ -62,7 +63,6 @@ class Prefetch:
         inference, owner, window = torch.is_inference_mode_enabled(), self._owner, self._window
         follows = owner is not None and owner[0] is params and owner[1] is state and owner[2] == inference
         if window is None or not follows or window.taken == self.steps:
-            self._window = window = None  # first, so that its memory serves the next
             window = Window(self._read_ahead(params, state), lambda: self._read_last(params, state))
             self._window = window
         return window

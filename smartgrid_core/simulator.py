@@ -23,7 +23,7 @@ from smartgrid_core.network import Network, electrical_distance, load_feeder, pl
 from smartgrid_core.params import build_params
 from smartgrid_core.prefetch import Prefetch, Upcoming
 from smartgrid_core.profiles.load import load_profiles
-from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable
+from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable, TableRows, empty_rows
 from smartgrid_core.step import Community
 from smartgrid_core.types import (
     Exogenous,
@@ -91,14 +91,17 @@ class Simulator:
         self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
         self.seed_grids(seed)
         self._advance, self._advance_alone = self._step_ahead, self._step_alone
-        steps = self._steps_ahead()
-        read = partial(self._ahead, steps=steps)
+        steps, read = self._steps_ahead(), self._ahead
         if compile:
             self._advance, self._advance_alone, read = (
-                _compiled(f, self.device) for f in (self._step_ahead, self._step_alone, read)
+                _compiled(f, self.device) for f in (self._step_ahead, self._step_alone, self._ahead)
             )
-        last = partial(self.episodes.last, steps=steps)
-        self._prefetch = Prefetch(read, last, steps) if steps > 1 else None
+        self._prefetch = None
+        if steps > 1:
+            room = empty_rows(table, steps, len(agents), num_grids)
+            self._prefetch = Prefetch(
+                partial(read, steps=steps, out=room), partial(self.episodes.last, steps=steps), steps
+            )
 
     # What it is -----------------------------------------------------------------------------------------
 
@@ -229,8 +232,8 @@ class Simulator:
         fresh = self.episodes.begin(self.params, self.key, episode, counters)
         if mask is not None and state is not None:
             fresh = _select(mask, fresh, state)
-        now = self.episodes.present(self.params, fresh).at(0)
-        fresh = fresh._replace(**self.episodes.held(now))
+        now = self.episodes.present(self.params, fresh).steps()[0]
+        fresh = fresh._replace(**self.episodes.held(self.params, now))
         obs = self.episodes.observe(self.params, kernel(fresh.soc_kwh), fresh.stability, kernel(fresh.voltage_pu), now)
         # The layout of a step's state, so that the compiled step sees one kind of input only.
         return State(*(public(kernel(field).contiguous()) for field in fresh)), obs
@@ -262,13 +265,13 @@ class Simulator:
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, out, window.last))
 
-    def _ahead(self, params: Params, state: State, steps: int) -> Ahead:
-        return self.episodes.ahead(params, state, steps, self.auto_reset)
+    def _ahead(self, params: Params, state: State, steps: int, out: TableRows | None = None) -> Ahead:
+        return self.episodes.ahead(params, state, steps, self.auto_reset, out)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
         """A step that reads its own exogenous values: one graph from the table to the observation."""
         ahead = self._ahead(params, state, 1)
-        upcoming = Upcoming(ahead.rows.at(0), ahead.soc_kwh, ahead.row)
+        upcoming = Upcoming(ahead.rows.steps()[0], ahead.soc_kwh, ahead.row)
         return self._step_ahead(params, state, action, upcoming), self.episodes.last(params, state, 1)
 
     def _step_ahead(self, params: Params, state: State, action: Tensor, upcoming: Upcoming) -> Outcome:
@@ -286,7 +289,7 @@ class Simulator:
         moved = {
             "soc_kwh": public(soc), "stability": stability, "voltage_pu": public(voltage), "step": step,
             "episode": episode, "row": row, "clamped": state.clamped + p.clamped,
-            "nonfinite": state.nonfinite + p.nonfinite, **self.episodes.held(upcoming.now),
+            "nonfinite": state.nonfinite + p.nonfinite, **self.episodes.held(params, upcoming.now),
         }  # fmt: skip
         ledger = {name: public(x) for name, x in p.ledger._asdict().items() if name not in _OF_STATE}
         result = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -102,17 +103,26 @@ class Exogenous(NamedTuple):
     generation_kw: Tensor  # [N, B] kW
     demand_ahead_kw: Tensor  # [W, N, B] kW, as expected, means of the look-ahead windows
     generation_ahead_kw: Tensor  # [W, N, B] kW, likewise
-    prices: Tensor  # [2 + 2 W, B] EUR/kWh: import and export now, window means of import, of export
+    tariff: Tensor  # [2 + 2 W, B] EUR/kWh: import and export now, window means of import, of export
     calendar: Tensor  # [4, B] sine and cosine of the time of day and of the year
     co2_g_per_kwh: Tensor  # [B]
     islanded: Tensor | None  # [B] bool, or None where no event can island
     branch_open: Tensor | None  # [M, B] bool, or None where no branch can open
     energised: Tensor | None  # [N, B] bool, or None likewise
+    import_adder: Tensor | None  # [B] EUR/kWh, or None likewise
 
-    def at(self, step: int) -> Exogenous:
-        """One step of several."""
-        fields: Any = (None if x is None else x[step] for x in self)
-        return Exogenous(*fields)
+    def prices(self, level: Tensor) -> Tensor:
+        """The tariff at the grids' price level [1|B], with what spikes add to the import price now, [2 + 2 W, B]."""
+        prices = self.tariff * level
+        if self.import_adder is None:
+            return prices
+        return torch.cat([prices[..., :1, :] + self.import_adder.unsqueeze(-2), prices[..., 1:, :]], dim=-2)
+
+    def steps(self) -> list[Exogenous]:
+        """Each of the steps, where a leading dimension holds several."""
+        count = self.demand_kw.shape[0]
+        series: Any = ((None,) * count if x is None else x.unbind(0) for x in self)
+        return [Exogenous(*fields) for fields in zip(*series, strict=True)]
 
 
 class Ledger(NamedTuple):

@@ -31,9 +31,10 @@ def foresight(sim: Simulator, state: State, steps: int) -> Outlook:
         now = sim.episodes.present(sim.params, state, min(MAX_WINDOW, steps - h), later=h)
         energised = torch.ones_like(now.demand_kw, dtype=torch.bool) if now.energised is None else now.energised
         on_grid = energised if now.islanded is None else energised & ~now.islanded[:, None]
+        prices = now.prices(sim.params.price_level)
         parts.append(
             Outlook(
-                _host(now.demand_kw.mT), _host(now.generation_kw.mT), _host(now.prices[:, 0]), _host(now.prices[:, 1]),
+                _host(now.demand_kw.mT), _host(now.generation_kw.mT), _host(prices[:, 0]), _host(prices[:, 1]),
                 _host(on_grid.mT, bool), _host(energised.mT, bool),
             )
         )  # fmt: skip

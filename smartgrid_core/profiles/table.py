@@ -24,27 +24,23 @@ _BLOCK = 1024  # windows turned to feature-major at once: they stay within a cor
 
 # An operator of its own, because the compiler would fuse the reads into their consumers and fetch every row once per
 # feature and step, recomputing its index each time.
-@torch.library.custom_op("smartgrid::read_windows", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("smartgrid::read_windows", mutates_args=("out",), device_types="cpu")
 def read_windows(
-    table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
-) -> Tensor:
+    out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
+) -> None:
     """Scaled windows of consecutive rows, each of which may go on elsewhere.
 
     Args:
+        out: [S, F, N, B], filled feature-major with windows of S rows.
         table: [R, F].
         first: [N, B] int32, row of the first step.
         then: [N, B] int32, row at which reading goes on from step `switch` on.
-        switch: [B] int32 in [0, steps]; `steps` where the window does not go on elsewhere.
+        switch: [B] int32 in [0, S]; S where the window does not go on elsewhere.
         scale, scale_then: [N, B] factors on the rows before and after.
-        steps: S, steps of a window.
-
-    Returns:
-        [S, F, N, B], feature-major.
     """
-    width, at, factor = table.shape[1], first.reshape(-1), scale.reshape(-1)
+    steps, width, at, factor = out.shape[0], table.shape[1], first.reshape(-1), scale.reshape(-1)
     windows = table.as_strided((table.shape[0] - steps + 1, steps * width), (width, 1))
-    out = table.new_empty(steps * width, at.shape[0])
-    starts = range(0, at.shape[0], _BLOCK)
+    columns, starts = out.view(steps * width, -1), range(0, at.shape[0], _BLOCK)
     (ending,) = (switch < steps).nonzero(as_tuple=True)  # a CPU op may look at values: nothing waits for a device
     bounds, where, pieced = [0] * (len(starts) + 1), at, table  # the latter two unused where none goes on elsewhere
     if ending.shape[0]:  # windows that go on elsewhere are read row by row and put among the others
@@ -59,8 +55,16 @@ def read_windows(
         block = windows.index_select(0, at[i : i + _BLOCK])
         if high > low:
             block.index_copy_(0, where[low:high] - i, pieced[low:high])
-        torch.mul(block.T, factor[i : i + _BLOCK], out=out[:, i : i + _BLOCK])
-    return out.view(steps, width, *first.shape)
+        torch.mul(block.T, factor[i : i + _BLOCK], out=columns[:, i : i + _BLOCK])
+
+
+@read_windows.register_kernel("cuda")
+def read_rows(
+    out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
+) -> None:
+    """`read_windows` for devices that hide the latency of scattered reads."""
+    rows = _row_by_row(table, first, then, switch, scale, scale_then, out.shape[0])
+    out.copy_(rows.permute(2, 3, 0, 1))
 
 
 def _row_by_row(
@@ -74,27 +78,18 @@ def _row_by_row(
     return found * torch.where(before, scale[..., None], scale_then[..., None])[..., None]
 
 
-@read_windows.register_fake
-def _(
-    table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
-) -> Tensor:
-    return table.new_empty(steps, table.shape[1], *first.shape)
-
-
-@read_windows.register_kernel("cuda")
-def read_rows(
-    table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
-) -> Tensor:
-    """`read_windows` for devices that hide the latency of scattered reads."""
-    return _row_by_row(table, first, then, switch, scale, scale_then, steps).permute(2, 3, 0, 1).contiguous()
-
-
 class TableRows(NamedTuple):
     """What the table says of S consecutive steps, feature-major."""
 
     demand_kw: Tensor  # [S, 1 + W, N, B] now, forecast window means
     generation_kw: Tensor  # [S, 1 + W, N, B] likewise
-    time: Tensor  # [S, 2 (1 + W) + 5, B] import and export price now, ahead; calendar; CO₂
+    time: Tensor  # [S, 2 (1 + W) + 5, 1, B] import and export price now, ahead; calendar; CO₂
+
+
+def empty_rows(table: ProfileTable, steps: int, agents: int, grids: int) -> TableRows:
+    """Room for what `ProfileTable.read` reads."""
+    demand, generation = (table.demand_rows.new_empty(steps, 1 + table.windows, agents, grids) for _ in range(2))
+    return TableRows(demand, generation, table.time_rows.new_empty(steps, table.time_rows.shape[1], 1, grids))
 
 
 class Position(NamedTuple):
@@ -194,13 +189,17 @@ class ProfileTable(nn.Module):
         rows = np.concatenate([prices.T, ahead[0], ahead[1], calendar, co2[:, None]], axis=1)
         return torch.from_numpy(np.concatenate([rows, rows[-1:].repeat(MAX_WINDOW, 0)]).astype(np.float32))
 
-    def read(self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None) -> TableRows:
+    def read(
+        self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None,
+        out: TableRows | None = None,
+    ) -> TableRows:  # fmt: skip
         """Rows of S consecutive steps for every grid.
 
         Args:
             at: where the window begins; beyond the table's end its last row is repeated.
             steps: S ≤ MAX_WINDOW.
             then: where it goes on from step `switch` [B] int32 on; None where it does not.
+            out: from `empty_rows`, to be filled; None takes new memory.
         """
         if not 1 <= steps <= MAX_WINDOW:
             raise ValueError(f"steps = {steps}: expected 1 to {MAX_WINDOW}")
@@ -208,15 +207,15 @@ class ProfileTable(nn.Module):
         row = at.row.clamp(0, last)
         onward, then = (row, at) if then is None else (then.row.clamp(0, last), then)
         switch = torch.full_like(row, steps) if switch is None else switch
+        out = empty_rows(self, steps, *at.demand_column.shape) if out is None else out
         one = torch.ones_like(row[None], dtype=self.time_rows.dtype)
-        return TableRows(
-            read_windows(
-                self.demand_rows, at.demand_column * stride + row, then.demand_column * stride + onward, switch,
-                at.demand_scale, then.demand_scale, steps,
-            ),
-            read_windows(
-                self.generation_rows, at.generation_column * stride + row, then.generation_column * stride + onward,
-                switch, at.generation_scale, then.generation_scale, steps,
-            ),
-            read_windows(self.time_rows, row[None], onward[None], switch, one, one, steps)[:, :, 0],
+        read_windows(
+            out.demand_kw, self.demand_rows, at.demand_column * stride + row, then.demand_column * stride + onward,
+            switch, at.demand_scale, then.demand_scale,
         )  # fmt: skip
+        read_windows(
+            out.generation_kw, self.generation_rows, at.generation_column * stride + row,
+            then.generation_column * stride + onward, switch, at.generation_scale, then.generation_scale,
+        )  # fmt: skip
+        read_windows(out.time, self.time_rows, row[None], onward[None], switch, one, one)
+        return out

@@ -178,6 +178,7 @@ def as_double(sim: Simulator) -> None:
     sim.episodes.double()
     sim.community.events.float()  # its paths meet masks, not quantities
     sim.community.network.power_flow.dtype = torch.float64
+    sim._prefetch = None  # its memory is float32
     sim.params = type(sim.params)(*(t.double() for t in sim.params))
 
 
