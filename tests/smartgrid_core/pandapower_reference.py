@@ -75,6 +75,13 @@ def random_consumption(
     return p, p * rng.uniform(-0.1, 0.4, feeder.num_buses)
 
 
+def own_consumption(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """p, q [n] kW and kvar of the loads a pandapower net comes with."""
+    net = getattr(pn, name)()
+    loads = net.load.groupby("bus")[["p_mw", "q_mvar"]].sum().reindex(net.bus.index, fill_value=0.0) * 1e3
+    return loads.p_mw.to_numpy(), loads.q_mvar.to_numpy()
+
+
 def rated_kva(net: Any) -> float:
     """kVA of the transformers; without any, the load of the IEEE 33-bus feeder."""
     return float((net.trafo.sn_mva * net.trafo.parallel).sum() * 1e3) if len(net.trafo) else 4000.0

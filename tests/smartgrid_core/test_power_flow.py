@@ -16,6 +16,7 @@ from tests.smartgrid_core.pandapower_reference import (
     SIMBENCH_CODES,
     Reference,
     network,
+    own_consumption,
     random_consumption,
     rated_kva,
     solve,
@@ -66,6 +67,18 @@ def test_agrees_with_pandapower(name: str) -> None:
         assert_matches(feeder, exact(feeder)(batch(p), batch(q), impedance_scale=torch.ones(1)), 0, reference, True)
         fast = PowerFlow(feeder)(batch(p, dtype=torch.float32), batch(q, dtype=torch.float32))
         assert_matches(feeder, fast, 0, reference, float64=False)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_four_iterations_suffice_for_the_load_a_network_comes_with(name: str) -> None:
+    """Down to 0.91 p.u. and up to 88 % of rating: voltages within 1e-6 p.u., ten times better than asked."""
+    net = network(name)
+    feeder = Feeder.from_pandapower(net)
+    p, q = own_consumption(name)
+    reference = solve(net, p, q)
+    fast = PowerFlow(feeder, iterations=4)(batch(p, dtype=torch.float32), batch(q, dtype=torch.float32))
+    assert_matches(feeder, fast, 0, reference, float64=False)
+    assert np.abs(fast.voltage_pu[0].double().numpy() - reference.voltage_pu).max() <= 1e-6
 
 
 def test_agrees_with_pandapower_where_cables_are_long() -> None:
