@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +16,17 @@ from trainer.networks import StackedMLP
 MENU_SIZE = 31  # most joint actions an agent of qmix chooses from
 
 
-class Actor(Protocol):
-    """A policy as a module with weights."""
+class Actor(nn.Module):
+    """A policy: weights, and the action they stand for."""
+
+    network: StackedMLP
 
     def decide(self, obs: Tensor) -> Tensor:
-        """The action it stands for without exploration: obs [..., N, O] -> [..., N, A] in [-1, 1]."""
-        ...
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Its weights."""
-        ...
+        """The action without exploration: obs [..., N, O] -> [..., N, A] in [-1, 1]."""
+        raise NotImplementedError
 
 
-class DeterministicActor(nn.Module):
+class DeterministicActor(Actor):
     """Action in (−1, 1) from a network."""
 
     def __init__(self, num_agents: int, inputs: int, actions: int, hidden: Sequence[int], shared: bool = False):
@@ -44,7 +42,7 @@ class DeterministicActor(nn.Module):
         return self(obs)
 
 
-class GaussianActor(nn.Module):
+class GaussianActor(Actor):
     """Mean in (−1, 1) from a network, standard deviation a free parameter per agent and action entry."""
 
     def __init__(
@@ -66,7 +64,7 @@ class GaussianActor(nn.Module):
         return self(obs)[0]
 
 
-class MenuActor(nn.Module):
+class MenuActor(Actor):
     """Values of the entries of a menu of actions; decides for the best."""
 
     menu: Tensor
@@ -111,7 +109,12 @@ def make_menu(slots: int, level: float) -> list[list[float]]:
     return (rest + together + single)[:MENU_SIZE]
 
 
-ACTORS = {"ippo": GaussianActor, "mappo": GaussianActor, "qmix": MenuActor, "shac": DeterministicActor}
+ACTORS: dict[str, type[Actor]] = {
+    "ippo": GaussianActor,
+    "mappo": GaussianActor,
+    "qmix": MenuActor,
+    "shac": DeterministicActor,
+}
 
 
 def build_actor(about: Mapping[str, Any]) -> Actor:
@@ -128,4 +131,4 @@ def build_actor(about: Mapping[str, Any]) -> Actor:
         )
     own = {"transfer_level": about["transfer_level"]} if kind is MenuActor else {}
     shape = (about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"])
-    return cast(Actor, kind(*shape, shared=about.get("share_parameters", False), **own))
+    return kind(*shape, shared=about.get("share_parameters", False), **own)

@@ -23,10 +23,14 @@ class Collected(NamedTuple):
 class Learner(Protocol):
     """An algorithm: collects experience, learns from it, and can be stopped and continued bit for bit."""
 
-    actor: Actor
     hold: int  # steps each action is held
     size: int  # trained numbers, for the announcement
     experience_bytes: int  # memory the experience takes
+
+    @property
+    def actor(self) -> Actor:
+        """What acts, is validated, saved and served."""
+        ...
 
     def warm_up(self, state: State) -> None:
         """Take steps of the kind `collect` takes, so that compilation is over before the clock starts."""

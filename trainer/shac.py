@@ -7,7 +7,7 @@ and every actor's gradient counts the returns of all prosumers: this is a cooper
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,14 +23,14 @@ FLOWING = ("soc_kwh", "stability", "voltage_pu")  # fields of the state that a g
 NORM_RATE = 0.02  # how fast the values' mean and spread follow the targets
 
 
-class Window:
-    """One iteration's experience with its graph; time-major lists of H decisions."""
+class Window(NamedTuple):
+    """One iteration's experience with its graph."""
 
-    def __init__(self) -> None:
-        self.obs: list[Tensor] = []  # [B, N, O]
-        self.final_obs: list[Tensor] = []  # [B, N, O] after the decision, before any reset
-        self.reward: list[Tensor] = []  # [B, N]
-        self.truncated: list[Tensor] = []  # [B]
+    obs: Tensor  # [T, B, N, O]
+    reward: Tensor  # [T, B, N]
+    values: Tensor  # [T, B, N] of what follows each decision
+    truncated: Tensor  # [T, B] bool, where an episode ended
+    ends: Tensor  # [T, B] bool, where the value stands for what follows
 
 
 class Shac:
@@ -53,7 +53,7 @@ class Shac:
         self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.scaled = False
-        self.window = Window()
+        self.window: Window | None = None
 
     def warm_up(self, state: State) -> None:
         """Compile step and backward; the result is dropped."""
@@ -64,23 +64,22 @@ class Shac:
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """One window with its graph; the first one is taken twice, as the first gives the inputs' units."""
         if not self.scaled:
-            self._act(state, obs)
-            seen = torch.stack(self.window.obs)
-            self.actor.network.standardise(seen)
-            self.critic.standardise(seen)
-        collected = self._act(state, obs)
+            _, first = self._act(state, obs)
+            self.actor.network.standardise(first.obs)
+            self.critic.standardise(first.obs)
+        collected, self.window = self._act(state, obs)
         if not self.scaled:
-            self.reward_scale.copy_(torch.stack(self.window.reward).detach().std().clamp_min(1e-4))
+            self.reward_scale.copy_(self.window.reward.detach().std().clamp_min(1e-4))
         return collected
 
-    def _act(self, state: State, obs: Tensor) -> Collected:
-        """Fill the window from where the grids stand."""
-        self.window = window = Window()
+    def _act(self, state: State, obs: Tensor) -> tuple[Collected, Window]:
+        """Act through a window from where the grids stand."""
         state, obs = _leaf(state), obs.detach()
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
+        seen, final, rewards, truncated = [], [], [], []
         for _ in range(self.config.horizon):
             action = self.actor(obs)
-            window.obs.append(obs.detach())
+            seen.append(obs.detach())
             total, out = torch.zeros_like(state.soc_kwh), None
             for _ in range(self.hold):
                 before = state
@@ -89,35 +88,42 @@ class Shac:
                 parts += torch.stack([part.detach().mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step
             obs = out.obs
-            window.final_obs.append(out.final_obs)
-            window.reward.append(total)
-            window.truncated.append(out.truncated)
-        steps = self.config.horizon * self.hold
-        mean = torch.stack(window.reward).detach().mean((0, 1)) / self.hold
-        return Collected(_detached(state), obs.detach(), parts / steps, mean)
+            final.append(out.final_obs)
+            rewards.append(total)
+            truncated.append(out.truncated)
+        reward, stopped = torch.stack(rewards), torch.stack(truncated)
+        ends = stopped.clone()
+        ends[-1] = True
+        mean = reward.detach().mean((0, 1)) / self.hold
+        collected = Collected(_detached(state), obs.detach(), parts / (self.config.horizon * self.hold), mean)
+        return collected, Window(torch.stack(seen), reward, self._values(torch.stack(final)), stopped, ends)
 
     def update(self, progress: float) -> dict[str, Any]:
         """One step of the actors along the window's gradient, then the critics towards its returns."""
-        rate = self.config.annealed(progress)
+        rate, window = self.config.annealed(progress), self.window
+        if window is None:
+            raise RuntimeError("update without experience: call collect first")
+        self.window = None  # its graph ends with this update
         _set_rate(self.optimiser, self.config.learning_rate * rate)
         _set_rate(self.critic_optimiser, self.config.shac.critic_learning_rate * rate)
-        obs, window = torch.stack(self.window.obs), self.window
-        reward, values = torch.stack(window.reward), self._values(torch.stack(window.final_obs))
-        ends = torch.stack(window.truncated)
-        ends[-1] = True
-        returns = window_returns(reward, values, ends, torch.stack(window.truncated), self.config.gamma)
-        loss = -(returns / (self.reward_scale * self.config.horizon)).sum(1).mean()
+        loss = self.objective(window)
         for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
             weight.grad = gradient
         norm = clip_gradients_per_agent(self.weights, self.config.max_grad_norm)
         self.optimiser.step()
-        self.window = Window()  # frees the graph
-        targets = lambda_targets(reward.detach(), values.detach(), ends, self.config.gamma, self.config.lmbda)
-        critic_loss = self._fit_critic(obs.flatten(0, 1), targets.flatten(0, 1))
+        targets = lambda_targets(
+            window.reward.detach(), window.values.detach(), window.ends, self.config.gamma, self.config.lmbda
+        )
+        critic_loss = self._fit_critic(window.obs.flatten(0, 1), targets.flatten(0, 1))
         return {
             "loss_objective": loss.detach(), "loss_critic": critic_loss, "gradient_norm": norm,
             "value_mean": self.value_mean.clone(), "learning_rate": self.config.learning_rate * rate,
         }  # fmt: skip
+
+    def objective(self, window: Window) -> Tensor:
+        """What the actors descend on: minus the community's return per decision, in units of the first rewards."""
+        returns = window_returns(window.reward, window.values, window.ends, window.truncated, self.config.gamma)
+        return -(returns / (self.reward_scale * self.config.horizon)).sum(1).mean()
 
     def _values(self, obs: Tensor) -> Tensor:
         """Values [..., N] of observations [..., N, O], in units of the learning reward."""
