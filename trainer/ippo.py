@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from torchrl.objectives.multiagent import IPPOLoss
-
 from trainer.networks import StackedMLP
 from trainer.ppo import Ppo
 
 
 class Ippo(Ppo):
     """PPO whose critics see what their prosumer sees."""
-
-    loss_class = IPPOLoss
 
     def _make_critic(self, num_agents: int, inputs: int) -> StackedMLP:
         return StackedMLP(

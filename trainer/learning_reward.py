@@ -15,11 +15,14 @@ class LearningReward:
     """The reward plus a baseline, less variance, plus shaping, less delay.
 
     The baseline is the bill of a prosumer without battery and neighbours, which does not depend on actions. Shaping is
-    potential-based on the stored energy, with the content before any reset as the next potential.
+    potential-based on the stored energy (Ng et al. 1999), with the content before any reset as the next potential.
+
+    Args:
+        discount: of the next potential, per step; 1 also makes up for a learner's impatience with stored energy.
     """
 
-    def __init__(self, config: TrainConfig, sim: Simulator):
-        self.config, self.step_h = config, sim.config.step_h
+    def __init__(self, config: TrainConfig, sim: Simulator, discount: float = 1.0):
+        self.config, self.step_h, self.discount = config, sim.config.step_h, discount
         self.weights = sim.params.reward_weights  # shared, so that changed weights apply at once
 
     def __call__(self, state: State, out: StepResult) -> Tensor:
@@ -30,7 +33,7 @@ class LearningReward:
             price = torch.where(need > 0, state.import_eur_per_kwh[:, None], state.export_eur_per_kwh[:, None])
             reward = reward + self.weights[2] * need * price * self.step_h
         if self.config.shaping_eur_per_kwh:
-            reward = reward + self.config.shaping_eur_per_kwh * (out.soc_kwh - state.soc_kwh)
+            reward = reward + self.config.shaping_eur_per_kwh * (self.discount * out.soc_kwh - state.soc_kwh)
         return reward
 
 

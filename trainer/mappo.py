@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from torchrl.objectives.multiagent import MAPPOLoss
-
 from trainer.networks import CentralCritic
 from trainer.ppo import Ppo
 
 
 class Mappo(Ppo):
     """PPO whose critics see what all prosumers see; each values its own prosumer's rewards."""
-
-    loss_class = MAPPOLoss
 
     def _make_critic(self, num_agents: int, inputs: int) -> CentralCritic:
         return CentralCritic(num_agents, inputs, self.config.hidden, self.config.share_parameters)

@@ -34,6 +34,7 @@ class StackedMLP(nn.Module):
     Inputs are standardised by a mean and spread per agent and entry, taken once from data (`standardise`).
     With `shared` the agents have one network, and one mean and spread, between them. The index they are told apart
     by enters as a one-hot vector would, appended to the input: as a row added to the first layer's output.
+    With `common_input` all agents read the same, x [..., 1, I].
     """
 
     mean: Tensor
@@ -41,13 +42,14 @@ class StackedMLP(nn.Module):
 
     def __init__(
         self, num_agents: int, inputs: int, outputs: int, hidden: Sequence[int], final_gain: float,
-        shared: bool = False,
+        shared: bool = False, common_input: bool = False,
     ):  # fmt: skip
         super().__init__()
         widths = [inputs, *hidden, outputs]
         self.num_agents, networks = num_agents, 1 if shared else num_agents
-        self.register_buffer("mean", torch.zeros(networks, inputs))
-        self.register_buffer("inverse_spread", torch.ones(networks, inputs))
+        units = 1 if shared or common_input else num_agents
+        self.register_buffer("mean", torch.zeros(units, inputs))
+        self.register_buffer("inverse_spread", torch.ones(units, inputs))
         gains = [math.sqrt(2.0)] * len(hidden) + [final_gain]
         self.layers = nn.ModuleList(
             StackedLinear(networks, a, b, gain) for (a, b), gain in zip(pairwise(widths), gains, strict=True)
@@ -64,9 +66,10 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-2]
-        x = ((x - self.mean) * self.inverse_spread).clamp(-5.0, 5.0).reshape(-1, self.num_agents, x.shape[-1])
+        x = ((x - self.mean) * self.inverse_spread).clamp(-5.0, 5.0)
         if self.identity is None:
-            y = self.layers[0](x.transpose(0, 1))
+            y = x.reshape(-1, *x.shape[-2:]).transpose(0, 1).expand(self.num_agents, -1, -1)
+            y = self.layers[0](y)
         else:
             y = self.layers[0](x.reshape(1, -1, x.shape[-1]))
             y = (y.view(-1, self.num_agents, y.shape[-1]) + self.identity).view(y.shape)
@@ -87,7 +90,7 @@ class CentralCritic(nn.Module):
         super().__init__()
         self.shared = shared
         width = 2 * inputs if shared else num_agents * inputs
-        self.network = StackedMLP(num_agents, width, 1, hidden, final_gain=1.0, shared=shared)
+        self.network = StackedMLP(num_agents, width, 1, hidden, final_gain=1.0, shared=shared, common_input=not shared)
 
     def standardise(self, obs: Tensor) -> None:
         """As `StackedMLP.standardise`."""
@@ -99,8 +102,7 @@ class CentralCritic(nn.Module):
     def _inputs(self, obs: Tensor) -> Tensor:
         if self.shared:
             return torch.cat([obs, obs.mean(-2, keepdim=True).expand_as(obs)], dim=-1)
-        n, o = obs.shape[-2:]
-        return obs.flatten(-2).unsqueeze(-2).expand(*obs.shape[:-2], n, n * o)
+        return obs.flatten(-2).unsqueeze(-2)
 
 
 def clip_gradients_per_agent(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:

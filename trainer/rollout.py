@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tensordict import TensorDict
 from torch import Tensor
 
 from smartgrid_core import Simulator
@@ -27,8 +26,8 @@ class Rollout:
         self.next_obs = torch.empty(t, b, n, o, device=device)
         self.action = torch.empty(t, b, n, a, device=device)
         self.log_prob = torch.empty(t, b, n, device=device)
-        self.reward = torch.empty(t, b, n, 1, device=device)
-        self.truncated = torch.empty(t, b, 1, dtype=torch.bool, device=device)
+        self.reward = torch.empty(t, b, n, device=device)
+        self.truncated = torch.empty(t, b, dtype=torch.bool, device=device)
         self.parts = torch.zeros(4, n, device=device)  # summed reward parts of the iteration
         self.learning_reward = LearningReward(config, sim)
 
@@ -58,27 +57,6 @@ class Rollout:
                 self.parts += torch.stack([part.mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step
             obs = out.obs
-            self.next_obs[t], self.reward[t, ..., 0], self.truncated[t, :, 0] = (
-                out.final_obs,
-                total,
-                out.truncated,
-            )
+            self.next_obs[t], self.reward[t], self.truncated[t] = out.final_obs, total, out.truncated
         steps = self.config.horizon * self.hold
-        return Collected(state, obs, self.parts / steps, self.reward.mean((0, 1))[:, 0] / self.hold)
-
-    def as_tensordict(self, reward_scale: Tensor) -> TensorDict:
-        """The batch with TorchRL's keys, [T, B]; rewards divided by each agent's scale [N]."""
-        t, b = self.truncated.shape[:2]
-        nothing = torch.zeros_like(self.truncated)
-        return TensorDict(
-            {
-                "agents": {"observation": self.obs, "action": self.action, "action_log_prob": self.log_prob},
-                "next": {
-                    "agents": {"observation": self.next_obs, "reward": self.reward / reward_scale[:, None]},
-                    "done": self.truncated,
-                    "terminated": nothing,
-                    "truncated": self.truncated,
-                },
-            },
-            batch_size=[t, b],
-        )
+        return Collected(state, obs, self.parts / steps, self.reward.mean((0, 1)) / self.hold)

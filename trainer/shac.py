@@ -48,7 +48,7 @@ class Shac:
         betas = config.shac.adam_betas
         self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5)
-        self.learning_reward = LearningReward(config, sim)
+        self.learning_reward = LearningReward(config, sim, config.gamma ** (1 / self.hold))
         self.reward_scale = torch.ones((), device=device)
         self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
         self.generator = torch.Generator().manual_seed(config.seed)

@@ -9,17 +9,19 @@ import pytest
 import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
-from torchrl.modules import QValueModule, SafeSequential
-from torchrl.objectives.multiagent import QMixerLoss
+from torchrl.modules import IndependentNormal, ProbabilisticActor, QValueModule, SafeSequential
+from torchrl.objectives.multiagent import IPPOLoss, QMixerLoss
+from torchrl.objectives.value.advantages import MultiAgentGAE
 
 from smartgrid_core import Simulator
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from trainer.actors import ACTORS, MENU_SIZE, Actor, MenuActor, build_actor, make_menu
+from trainer.actors import ACTORS, MENU_SIZE, Actor, GaussianActor, MenuActor, build_actor, make_menu
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.learner import Learner, make_learner
 from trainer.learning_reward import LearningReward
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
+from trainer.ppo_functions import Batch, advantages, ppo_losses, standardised
 from trainer.qmix import TeamValue, td_loss
 from trainer.replay import Replay, Transitions
 from trainer.shac import Shac, lambda_targets, window_returns
@@ -184,6 +186,69 @@ def test_replay_keeps_the_newest() -> None:
     assert torch.equal(drawn.obs[:, 0, 0], drawn.reward)
     with pytest.raises(ValueError, match="2 grids"):
         replay.add(Transitions(*(x[:1] for x in entry(0))))
+
+
+# Clipped policy optimisation ----------------------------------------------------------------------------
+
+
+def test_advantages_and_losses_equal_torchrl() -> None:
+    """Advantages, targets, losses, entropy, KL and gradients, with episodes cut in the middle."""
+    torch.manual_seed(0)
+    t, b, n, o, a = 6, 4, 3, 5, 2
+    actor, critic = GaussianActor(n, o, a, (8,), 0.4), StackedMLP(n, o, 1, (8,), final_gain=1.0)
+    obs, next_obs, reward = torch.randn(t, b, n, o), torch.randn(t, b, n, o), torch.randn(t, b, n)
+    truncated = torch.rand(t, b) < 0.3
+    action, log_prob = torch.randn(t, b, n, a) * 0.5, torch.randn(t, b, n) * 0.2 - 1
+    with torch.no_grad():
+        value, next_value = critic(obs), critic(next_obs)
+    estimate, target = advantages(reward, value[..., 0], next_value[..., 0], truncated, 0.95, 0.8)
+    batch = Batch(obs, action, log_prob, standardised(estimate), target)
+    mean, std = actor(obs)
+    ours = ppo_losses(mean, std, critic(obs)[..., 0], batch, 0.2)
+
+    def names(*fields: str) -> dict[str, Any]:
+        return {field: ("agents", field) for field in fields}
+
+    gae = MultiAgentGAE(gamma=0.95, lmbda=0.8, value_network=None, average_gae=True)
+    gae.set_keys(value=("agents", "state_value"), **names("reward", "advantage", "value_target"))
+    done = truncated[..., None]
+    data = TensorDict(
+        {
+            "agents": {"observation": obs, "action": action, "action_log_prob": log_prob, "state_value": value},
+            "next": {
+                "agents": {"state_value": next_value, "reward": reward[..., None]},
+                "done": done, "truncated": done, "terminated": torch.zeros_like(done),
+            },
+        },
+        [t, b],
+    )  # fmt: skip
+    gae(data, time_dim=0)
+    torch.testing.assert_close(batch.advantage, data["agents", "advantage"][..., 0])
+    torch.testing.assert_close(target, data["agents", "value_target"][..., 0])
+    seen: list[Any] = [("agents", "observation")]
+    policy_out: list[Any] = [("agents", "loc"), ("agents", "scale")]
+    policy = ProbabilisticActor(
+        TensorDictModule(actor, in_keys=seen, out_keys=policy_out), in_keys=policy_out, out_keys=[("agents", "action")],
+        distribution_class=IndependentNormal, return_log_prob=True, log_prob_key=("agents", "action_log_prob"),
+    )  # fmt: skip
+    loss = IPPOLoss(
+        policy, TensorDictModule(critic, in_keys=seen, out_keys=[("agents", "state_value")]), clip_epsilon=0.2,
+        entropy_bonus=True, normalize_advantage=False, loss_critic_type="smooth_l1", functional=False,
+    )  # fmt: skip
+    loss.set_keys(
+        value=("agents", "state_value"), sample_log_prob=("agents", "action_log_prob"),
+        **names("reward", "action", "advantage", "value_target"),
+    )  # fmt: skip
+    theirs = loss(data.exclude("next").flatten(0, 1))
+    torch.testing.assert_close(ours.objective, theirs["loss_objective"])
+    torch.testing.assert_close(ours.critic, theirs["loss_critic"])
+    torch.testing.assert_close(ours.entropy, theirs["entropy"])
+    torch.testing.assert_close(ours.kl, theirs["kl_approx"])
+    torch.testing.assert_close(ours.clip_fraction, theirs["clip_fraction"])
+    parameters = [*actor.parameters(), *critic.parameters()]
+    mine = torch.autograd.grad(ours.objective + ours.critic, parameters)
+    other = torch.autograd.grad(theirs["loss_objective"] + theirs["loss_critic"], parameters)
+    torch.testing.assert_close(mine, other)
 
 
 # Who learns from whom -----------------------------------------------------------------------------------
