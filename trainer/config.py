@@ -49,8 +49,6 @@ class ShacConfig(_Settings):
     """Critic updates per iteration."""
     critic_batch: PositiveInt = 1024
     """Decisions in a critic update."""
-    average_until: float = Field(default=0.0, ge=0, lt=1)
-    """Part of the run in which transfers follow the average rule, whose gradient reaches both ends of a link."""
     adam_betas: tuple[float, float] = (0.7, 0.95)
     """Adam's decay rates; short memory, as in the paper, because the gradient is exact and its scene changes."""
 
@@ -61,12 +59,12 @@ class QmixConfig(_Settings):
     transfer_level: float = Field(default=0.3, gt=0, le=1)
     """Size of a transfer in the menu of actions, as a fraction of the link's rating."""
     replay: PositiveInt = 40_000
-    """Decisions of a community kept for replay, newest first to stay."""
-    batch: PositiveInt = 512
+    """Decisions of a community kept for replay; the oldest go first."""
+    batch: PositiveInt = 256
     """Decisions in an update."""
-    updates: PositiveInt = 16
+    updates: PositiveInt = 8
     """Updates per iteration."""
-    target_rate: float = Field(default=0.01, gt=0, le=1)
+    target_rate: float = Field(default=0.02, gt=0, le=1)
     """How far the target networks move to the trained ones after each update (Polyak averaging)."""
     mixing: PositiveInt = 32
     """Width of the mixing network."""
@@ -74,7 +72,7 @@ class QmixConfig(_Settings):
     """Probability of a random action at the start."""
     epsilon_end: float = Field(default=0.05, ge=0, le=1)
     """Probability of a random action once exploration has ended."""
-    epsilon_until: float = Field(default=0.5, gt=0, le=1)
+    epsilon_until: float = Field(default=0.4, gt=0, le=1)
     """Part of the run over which exploration shrinks (linear)."""
 
 

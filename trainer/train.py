@@ -74,11 +74,8 @@ class Training:
             "scenario": self.scenario.model_dump(mode="json"),
         }
         saved = self.folder.load_training() if self.resume else None  # first: a refusal must leave nothing behind
-        if saved is not None and saved["obs"].shape != self.obs.shape:
-            raise TrainingError(
-                f"{self.folder.path} holds a run with observations {list(saved['obs'].shape)}, these settings give "
-                f"{list(self.obs.shape)} [grids, prosumers, entries]: use the scenario and num_grids it began with"
-            )
+        if saved is not None:
+            self._refuse_other_shapes(saved)
         self.folder.create(settings, self.resume)
         if saved is not None:
             self._restore(saved)
@@ -90,6 +87,24 @@ class Training:
             except KeyboardInterrupt:
                 bar.message("interrupted: saved; continue with --resume")
             self.save("last")
+
+    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
+        """What is resumed must have the networks and the grids of what was saved."""
+        shape = self._shape()
+        for name, before in saved.get("shape", {"format": "an older one"}).items():
+            if shape.get(name) != before:
+                raise TrainingError(
+                    f"{self.folder.path} holds a run with {name} = {before}, these settings give {shape.get(name)}: "
+                    "resume with the scenario and the settings it began with, or start anew with another --out"
+                )
+
+    def _shape(self) -> dict[str, Any]:
+        """Settings that a checkpoint's tensors depend on."""
+        c = self.config
+        return {
+            "algorithm": c.algorithm, "share_parameters": c.share_parameters, "hidden": list(c.hidden),
+            "num_grids": c.num_grids, "obs [grids, prosumers, entries]": list(self.obs.shape),
+        }  # fmt: skip
 
     def _warm_up(self, bar: TrainingProgress) -> None:
         """Compile the step before the clock starts; its result is dropped."""
@@ -171,9 +186,10 @@ class Training:
         training = None
         if resumable:
             training = {
-                "learner": self.learner.state_dict(), "state": dict(self.state._asdict()), "obs": self.obs,
-                "rng": _rng_state(self.device), "iteration": self.iteration, "seconds": self.seconds,
-                "env_steps": self.env_steps, "best": self.best, "validated": self.validated,
+                "shape": self._shape(), "learner": self.learner.state_dict(),
+                "state": dict(self.state._asdict()), "obs": self.obs, "rng": _rng_state(self.device),
+                "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps,
+                "best": self.best, "validated": self.validated,
             }  # fmt: skip
         self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
 

@@ -119,8 +119,9 @@ def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path, sc
     assert not (tmp_path / "none").exists()
     _run(tmp_path / "run", scenario, iterations=1)
     before = (tmp_path / "run/config.json").read_bytes()
-    with pytest.raises(TrainingError, match="num_grids"):
-        _run(tmp_path / "run", scenario, resume=True, num_grids=8)
+    for field, value in (("num_grids", 8), ("algorithm", "shac")):
+        with pytest.raises(TrainingError, match=field):
+            _run(tmp_path / "run", scenario, resume=True, **{field: value})
     assert (tmp_path / "run/config.json").read_bytes() == before
 
 
