@@ -36,6 +36,8 @@ class PpoConfig(_Settings):
     """Weight of the value loss."""
     target_kl: PositiveFloat = 0.03
     """Epochs stop for an iteration once the mean approximate KL divergence exceeds this."""
+    credit: Literal["own", "team"] = "own"
+    """What an actor is credited with: the advantage for its own prosumer's rewards, or the community's in EUR."""
     initial_std: PositiveFloat = 0.3
     """Standard deviation of exploration at the start, in action units."""
 
@@ -80,7 +82,7 @@ class TrainConfig(_Settings):
     """Hyperparameters of a run; the scenario has its own configuration."""
 
     algorithm: Algorithm = "ippo"
-    """Learner: ippo (own actor and critic each), mappo (critic sees all), qmix (mixed values over a menu of actions),
+    """Learner: ippo (own actor and critic each), mappo (critics see all), qmix (mixed values over a menu of actions),
     shac (gradients through the simulator)."""
     share_parameters: bool = False
     """One network for all prosumers, told apart by their index: for large or homogeneous communities."""

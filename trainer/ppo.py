@@ -98,8 +98,17 @@ class Ppo:
         value, next_value = self.critic(r.obs)[..., 0], self.critic(r.next_obs)[..., 0]
         advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
         explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
-        every = (r.obs, r.action, r.log_prob, standardised(advantage), target)
+        every = (r.obs, r.action, r.log_prob, standardised(self._credit(advantage)), target)
         return Batch(*(x.flatten(0, 1) for x in every)), explained
+
+    def _credit(self, advantage: Tensor) -> Tensor:
+        """What each actor is credited with, [T, B, N], given the advantages for each prosumer's own rewards.
+
+        A team's advantage is the sum of its members', each from its own critic, in EUR.
+        """
+        if self.config.ppo.credit == "own":
+            return advantage
+        return (advantage * self.reward_scale).sum(-1, keepdim=True).expand_as(advantage)
 
     def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
         """One gradient step; the losses and each agent's gradient norm."""

@@ -1,4 +1,4 @@
-"""PPO's estimates and losses as functions of tensors. They equal TorchRL's (a test shows it) at half the time."""
+"""PPO's estimates and losses as functions of tensors. They equal TorchRL's, as a test shows, without its overhead."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from trainer.config import ALGORITHMS, TrainConfig
 from trainer.learner import Learner, make_learner
 from trainer.learning_reward import LearningReward
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
+from trainer.ppo import Ppo
 from trainer.ppo_functions import Batch, advantages, ppo_losses, standardised
 from trainer.qmix import TeamValue, td_loss
 from trainer.replay import Replay, Transitions
@@ -249,6 +250,19 @@ def test_advantages_and_losses_equal_torchrl() -> None:
     mine = torch.autograd.grad(ours.objective + ours.critic, parameters)
     other = torch.autograd.grad(theirs["loss_objective"] + theirs["loss_critic"], parameters)
     torch.testing.assert_close(mine, other)
+
+
+def test_team_credit_is_the_communitys_gain_for_every_actor() -> None:
+    own, _ = learner_of("ippo", ppo={"credit": "own"})
+    team, _ = learner_of("mappo", ppo={"credit": "team"})
+    assert isinstance(own, Ppo)
+    assert isinstance(team, Ppo)
+    advantage = torch.randn(4, 2, 3)
+    assert torch.equal(own._credit(advantage), advantage)
+    team.reward_scale.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    gain = advantage[..., 0] + 2 * advantage[..., 1] + 3 * advantage[..., 2]
+    for agent in range(3):
+        torch.testing.assert_close(team._credit(advantage)[..., agent], gain)
 
 
 # Who learns from whom -----------------------------------------------------------------------------------
