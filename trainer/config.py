@@ -5,20 +5,87 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from smartgrid_core.errors import ConfigError
 
+Algorithm = Literal["ippo", "mappo", "qmix", "shac"]
+ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
-class TrainConfig(BaseModel):
-    """Hyperparameters of a run; the scenario has its own configuration."""
+
+class _Settings(BaseModel):
+    """Strict, frozen, documented field by field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    algorithm: Literal["ippo"] = "ippo"
-    """Learner: ippo trains one actor and one critic per prosumer."""
+
+class PpoConfig(_Settings):
+    """What ippo and mappo add: clipped policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
+
+    epochs: PositiveInt = 4
+    """Passes over each batch."""
+    minibatches: PositiveInt = 8
+    """Minibatches per pass."""
+    clip_epsilon: PositiveFloat = 0.2
+    """Clip range of the likelihood ratio."""
+    entropy_coeff: float = Field(default=0.0, ge=0)
+    """Weight of the entropy bonus."""
+    critic_coeff: PositiveFloat = 1.0
+    """Weight of the value loss."""
+    target_kl: PositiveFloat = 0.03
+    """Epochs stop for an iteration once the mean approximate KL divergence exceeds this."""
+    credit: Literal["own", "team"] = "own"
+    """What an actor is credited with: the advantage for its own prosumer's rewards, or the community's in EUR."""
+    initial_std: PositiveFloat = 0.3
+    """Standard deviation of exploration at the start, in action units."""
+
+
+class ShacConfig(_Settings):
+    """What shac adds: gradients through the simulator (Xu et al. 2022, arXiv:2204.07137)."""
+
+    critic_learning_rate: PositiveFloat = 1e-2
+    """Adam step size of the critics at the start; annealed like the actors'."""
+    critic_minibatches: PositiveInt = 4
+    """Critic updates per iteration."""
+    critic_batch: PositiveInt = 1024
+    """Decisions in a critic update."""
+    adam_betas: tuple[float, float] = (0.7, 0.95)
+    """Adam's decay rates; short memory, as in the paper, because the gradient is exact and its scene changes."""
+
+
+class QmixConfig(_Settings):
+    """What qmix adds: joint values as a monotonic mix of agents' values (Rashid et al. 2018, arXiv:1803.11485)."""
+
+    transfer_level: float = Field(default=0.3, gt=0, le=1)
+    """Size of a transfer in the menu of actions, as a fraction of the link's rating."""
+    replay: PositiveInt = 40_000
+    """Decisions of a community kept for replay; the oldest go first."""
+    batch: PositiveInt = 256
+    """Decisions in an update."""
+    updates: PositiveInt = 8
+    """Updates per iteration."""
+    target_rate: float = Field(default=0.02, gt=0, le=1)
+    """How far the target networks move to the trained ones after each update (Polyak averaging)."""
+    mixing: PositiveInt = 32
+    """Width of the mixing network."""
+    epsilon_start: float = Field(default=1.0, ge=0, le=1)
+    """Probability of a random action at the start."""
+    epsilon_end: float = Field(default=0.05, ge=0, le=1)
+    """Probability of a random action once exploration has ended."""
+    epsilon_until: float = Field(default=0.4, gt=0, le=1)
+    """Part of the run over which exploration shrinks (linear)."""
+
+
+class TrainConfig(_Settings):
+    """Hyperparameters of a run; the scenario has its own configuration."""
+
+    algorithm: Algorithm = "ippo"
+    """Learner: ippo (own actor and critic each), mappo (critics see all), qmix (mixed values over a menu of actions),
+    shac (gradients through the simulator)."""
+    share_parameters: bool = False
+    """One network for all prosumers, told apart by their index: for large or homogeneous communities."""
     seed: int = Field(default=0, ge=0)
     """Seed of networks, exploration and grids."""
     device: str = "auto"
@@ -42,27 +109,13 @@ class TrainConfig(BaseModel):
     gamma: float = Field(default=0.995, gt=0, lt=1)
     """Discount per decision."""
     lmbda: float = Field(default=0.8, ge=0, le=1)
-    """λ of the generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438)."""
-    epochs: PositiveInt = 4
-    """Passes over each batch."""
-    minibatches: PositiveInt = 8
-    """Minibatches per pass."""
+    """λ of the generalised advantage estimate and of value targets (Schulman et al. 2016, arXiv:1506.02438)."""
     learning_rate: PositiveFloat = 3e-3
     """Adam step size at the start."""
     final_learning_rate: float = Field(default=0.05, ge=0, le=1)
     """Fraction of the step size left at the end (linear)."""
-    clip_epsilon: PositiveFloat = 0.2
-    """Clip range of the likelihood ratio (Schulman et al. 2017, arXiv:1707.06347)."""
-    entropy_coeff: float = Field(default=0.0, ge=0)
-    """Weight of the entropy bonus."""
-    critic_coeff: PositiveFloat = 1.0
-    """Weight of the value loss."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradient norm limit, for each prosumer on its own so that learners stay independent."""
-    target_kl: PositiveFloat = 0.03
-    """Epochs stop for an iteration once the mean approximate KL divergence exceeds this."""
-    initial_std: PositiveFloat = 0.3
-    """Standard deviation of exploration at the start, in action units."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
 
@@ -71,6 +124,13 @@ class TrainConfig(BaseModel):
     baseline: bool = True
     """Add the cost a prosumer without battery and neighbours would have had: less variance, same optimum."""
 
+    ppo: PpoConfig = PpoConfig()
+    """Settings of ippo and mappo."""
+    shac: ShacConfig = ShacConfig()
+    """Settings of shac."""
+    qmix: QmixConfig = QmixConfig()
+    """Settings of qmix."""
+
     validations: PositiveInt = 10
     """Validations, evenly spread over the run; each writes a checkpoint."""
     validation_episodes: PositiveInt = 16
@@ -78,18 +138,50 @@ class TrainConfig(BaseModel):
     keep_checkpoints: int = Field(default=3, ge=0)
     """Numbered checkpoints kept beside `last` and `best`."""
 
+    def annealed(self, progress: float) -> float:
+        """Factor on step sizes at a fraction of the run done."""
+        return 1 - (1 - self.final_learning_rate) * progress
+
 
 def load_train_config(device: str, overrides: dict[str, Any]) -> TrainConfig:
-    """The committed configuration for a device (configs/cpu.toml, configs/cuda.toml) with overrides.
+    """The committed configuration of an algorithm on a kind of device, with overrides.
+
+    configs/ALGORITHM.toml holds what is common, its tables [cpu] and [cuda] the rest.
+
+    Args:
+        device: a torch device.
+        overrides: fields by name, nested ones by path ("ppo.epochs"); `algorithm` chooses the file.
 
     Raises:
-        ConfigError: a field with a wrong value.
+        ConfigError: a field with a wrong value, or no such algorithm.
     """
-    folder = Path(str(files("trainer"))) / "configs"
-    preset = folder / ("cuda.toml" if device.startswith("cuda") else "cpu.toml")
-    data = {**tomllib.loads(preset.read_text(encoding="utf-8")), "device": device, **overrides}
+    algorithm = overrides.get("algorithm", "ippo")
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"algorithm = {algorithm!r}: expected one of {', '.join(ALGORITHMS)}")
+    preset = Path(str(files("trainer"))) / "configs" / f"{algorithm}.toml"
+    data = tomllib.loads(preset.read_text(encoding="utf-8"))
+    kinds = {kind: data.pop(kind, {}) for kind in ("cpu", "cuda")}
+    data = _merged(data, kinds["cuda" if device.startswith("cuda") else "cpu"])
+    for path, value in ({"algorithm": algorithm, "device": device} | overrides).items():
+        data = _merged(data, _nested(path, value))
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
         faults = "\n".join(f"  {'.'.join(map(str, e['loc']))} = {e.get('input')!r}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"training configuration:\n{faults}") from None
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    """{"a": {"b": value}} of "a.b"."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `over`, table by table."""
+    out = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merged(out[key], value) if both else value
+    return out

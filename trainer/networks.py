@@ -1,6 +1,7 @@
 """One small network per prosumer, evaluated together: weights [N, in, out] and batched matrix products.
 
 Stacked weights beat a Python loop or vmap over N modules by 1.4 to 7 times; agents share nothing but the launch.
+Shared parameters are the same with one network for all, which tells agents apart by their index.
 """
 
 from __future__ import annotations
@@ -31,55 +32,86 @@ class StackedMLP(nn.Module):
     """N independent multilayer perceptrons: x [..., N, I] -> [..., N, O]. SiLU, as tanh costs six times as much.
 
     Inputs are standardised by a mean and spread per agent and entry, taken once from data (`standardise`).
+    With `shared` the agents have one network, and one mean and spread, between them. The index they are told apart
+    by enters as a one-hot vector would, appended to the input: as a row added to the first layer's output.
+    With `common_input` all agents read the same, x [..., 1, I].
     """
 
     mean: Tensor
     inverse_spread: Tensor
 
-    def __init__(self, num_agents: int, inputs: int, outputs: int, hidden: Sequence[int], final_gain: float):
+    def __init__(
+        self, num_agents: int, inputs: int, outputs: int, hidden: Sequence[int], final_gain: float,
+        shared: bool = False, common_input: bool = False,
+    ):  # fmt: skip
         super().__init__()
-        widths = [inputs, *hidden]
-        self.num_agents = num_agents
-        self.register_buffer("mean", torch.zeros(num_agents, inputs))
-        self.register_buffer("inverse_spread", torch.ones(num_agents, inputs))
-        self.layers = nn.ModuleList([StackedLinear(num_agents, a, b, gain=math.sqrt(2.0)) for a, b in pairwise(widths)])
-        self.last = StackedLinear(num_agents, widths[-1], outputs, gain=final_gain)
+        widths = [inputs, *hidden, outputs]
+        self.num_agents, networks = num_agents, 1 if shared else num_agents
+        units = 1 if shared or common_input else num_agents
+        self.register_buffer("mean", torch.zeros(units, inputs))
+        self.register_buffer("inverse_spread", torch.ones(units, inputs))
+        gains = [math.sqrt(2.0)] * len(hidden) + [final_gain]
+        self.layers = nn.ModuleList(
+            StackedLinear(networks, a, b, gain) for (a, b), gain in zip(pairwise(widths), gains, strict=True)
+        )
+        # Like a one-hot input's weights, [1, N, hidden]: it leads with 1, the number of networks, for the clipping.
+        self.identity = nn.Parameter(torch.randn(1, num_agents, widths[1]) * 0.1) if shared else None
 
     def standardise(self, x: Tensor) -> None:
         """Take mean and spread of the inputs from data [..., N, I]; entries that never change pass as 0."""
-        flat = x.flatten(0, -3)
+        flat = x.flatten(0, -3) if self.identity is None else x.flatten(0, -2)[:, None]
         spread = flat.std(0)
         self.mean.copy_(flat.mean(0))
         self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
+        lead = x.shape[:-2]
         x = ((x - self.mean) * self.inverse_spread).clamp(-5.0, 5.0)
-        y = x.reshape(-1, self.num_agents, x.shape[-1]).transpose(0, 1)
-        for layer in self.layers:
-            y = F.silu(layer(y))
-        y = self.last(y).transpose(0, 1)
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        if self.identity is None:
+            y = x.reshape(-1, *x.shape[-2:]).transpose(0, 1).expand(self.num_agents, -1, -1)
+            y = self.layers[0](y)
+        else:
+            y = self.layers[0](x.reshape(1, -1, x.shape[-1]))
+            y = (y.view(-1, self.num_agents, y.shape[-1]) + self.identity).view(y.shape)
+        for layer in self.layers[1:]:
+            y = layer(F.silu(y))
+        y = y.transpose(0, 1) if self.identity is None else y.view(-1, self.num_agents, y.shape[-1])
+        return y.reshape(*lead, self.num_agents, y.shape[-1])
 
 
-class GaussianActor(nn.Module):
-    """Mean in (−1, 1) from a network, standard deviation a free parameter per agent and action entry."""
+class CentralCritic(nn.Module):
+    """Values for every agent from what all of them see: obs [..., N, O] -> [..., N, 1].
 
-    def __init__(self, num_agents: int, inputs: int, actions: int, hidden: Sequence[int], initial_std: float):
+    Every agent's network reads the observations of all. With `shared`, made for communities in which that would be
+    too much, it reads the agent's own and the community's mean.
+    """
+
+    def __init__(self, num_agents: int, inputs: int, hidden: Sequence[int], shared: bool = False):
         super().__init__()
-        self.network = StackedMLP(num_agents, inputs, actions, hidden, final_gain=0.1)
-        self.log_std = nn.Parameter(torch.full((num_agents, actions), math.log(initial_std)))
+        self.shared = shared
+        width = 2 * inputs if shared else num_agents * inputs
+        self.network = StackedMLP(num_agents, width, 1, hidden, final_gain=1.0, shared=shared, common_input=not shared)
 
-    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """obs [..., N, O] -> mean, standard deviation [..., N, A]."""
-        mean = torch.tanh(self.network(obs))
-        return mean, self.log_std.clamp(-4.0, 0.5).exp().expand_as(mean)
+    def standardise(self, obs: Tensor) -> None:
+        """As `StackedMLP.standardise`."""
+        self.network.standardise(self._inputs(obs))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.network(self._inputs(obs))
+
+    def _inputs(self, obs: Tensor) -> Tensor:
+        if self.shared:
+            return torch.cat([obs, obs.mean(-2, keepdim=True).expand_as(obs)], dim=-1)
+        return obs.flatten(-2).unsqueeze(-2)
 
 
 def clip_gradients_per_agent(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     """Scale each agent's gradients to a norm of at most max_norm; every parameter has agents first.
 
+    Shared parameters lead with 1: they are clipped as one.
+
     Returns:
-        [N] norms before clipping.
+        [N] norms before clipping, or [1].
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from smartgrid_core import Simulator, State
 from smartgrid_core.errors import ConfigError
-from trainer.networks import GaussianActor
+from trainer.actors import Actor, build_actor
 from trainer.runs import load_checkpoint
 
 
 class PolicyController:
-    """A trained policy acting by its mean, holding each action as it did in training."""
+    """A trained policy acting without exploration, holding each action as it did in training."""
 
     kind = "policy"
 
-    def __init__(self, actor: GaussianActor, about: Mapping[str, Any], name: str):
+    def __init__(self, actor: Actor, about: Mapping[str, Any], name: str):
         self.actor, self.about, self.name = actor.eval(), about, name
         self._held: Tensor | None = None
         self._hold, self._clock = 1, 0
@@ -43,10 +43,10 @@ class PolicyController:
 
     @torch.no_grad()
     def act(self, state: State, obs: Tensor) -> Tensor:
-        """Mean action, renewed every hold, [B, N, A]."""
+        """Action, renewed every hold, [B, N, A]."""
         held = self._held
         if held is None or self._clock % self._hold == 0:
-            held = self._held = self.actor(obs)[0]
+            held = self._held = self.actor.decide(obs)
         self._clock += 1
         return held
 
@@ -58,8 +58,6 @@ def load_policy(path: str | Path) -> PolicyController:
         ConfigError: no checkpoint there, or one of another format.
     """
     weights, about = load_checkpoint(path)
-    actor = GaussianActor(
-        about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"], initial_std=1.0
-    )
+    actor = build_actor(about)
     actor.load_state_dict(weights)
     return PolicyController(actor, about, name=f"{about['algorithm']} ({about['run']})")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
 
-FORMAT = 1  # raised when a checkpoint written before can no longer be read
+FORMAT = 2  # raised when a checkpoint written before can no longer be read
 
 
 def write_atomically(path: Path, data: bytes) -> None:

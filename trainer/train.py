@@ -16,10 +16,9 @@ from smartgrid_core import GridConfig, Simulator, State
 from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
 from trainer.config import TrainConfig
-from trainer.ippo import Ippo
+from trainer.learner import Collected, make_learner
 from trainer.policy import PolicyController
 from trainer.progress import TrainingProgress
-from trainer.rollout import Rollout
 from trainer.runs import RunFolder
 from trainer.validation import Validation
 
@@ -46,10 +45,8 @@ class Training:
             stagger=True,
             compile=config.compile,
         )
-        self.rollout = Rollout(config, self.sim)
-        self.learner = Ippo(config, self.sim)
+        self.learner = make_learner(config, self.sim)
         self.validation = Validation(scenario, config.validation_episodes, self.device)
-        self.generator = torch.Generator().manual_seed(config.seed)
         self.folder = RunFolder(folder)
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
         self.validated, self.best = 0, float("-inf")
@@ -58,7 +55,7 @@ class Training:
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps (one grid, one step) an iteration takes."""
-        return self.config.horizon * self.config.num_grids * self.rollout.hold
+        return self.config.horizon * self.config.num_grids * self.learner.hold
 
     @property
     def progress(self) -> float:
@@ -77,11 +74,8 @@ class Training:
             "scenario": self.scenario.model_dump(mode="json"),
         }
         saved = self.folder.load_training() if self.resume else None  # first: a refusal must leave nothing behind
-        if saved is not None and saved["obs"].shape != self.obs.shape:
-            raise TrainingError(
-                f"{self.folder.path} holds a run with observations {list(saved['obs'].shape)}, these settings give "
-                f"{list(self.obs.shape)} [grids, prosumers, entries]: use the scenario and num_grids it began with"
-            )
+        if saved is not None:
+            self._refuse_other_shapes(saved)
         self.folder.create(settings, self.resume)
         if saved is not None:
             self._restore(saved)
@@ -94,31 +88,47 @@ class Training:
                 bar.message("interrupted: saved; continue with --resume")
             self.save("last")
 
+    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
+        """What is resumed must have the networks and the grids of what was saved."""
+        shape = self._shape()
+        for name, before in saved.get("shape", {"format": "an older one"}).items():
+            if shape.get(name) != before:
+                raise TrainingError(
+                    f"{self.folder.path} holds a run with {name} = {before}, these settings give {shape.get(name)}: "
+                    "resume with the scenario and the settings it began with, or start anew with another --out"
+                )
+
+    def _shape(self) -> dict[str, Any]:
+        """Settings that a checkpoint's tensors depend on."""
+        c = self.config
+        return {
+            "algorithm": c.algorithm, "share_parameters": c.share_parameters, "hidden": list(c.hidden),
+            "num_grids": c.num_grids, "obs [grids, prosumers, entries]": list(self.obs.shape),
+        }  # fmt: skip
+
     def _warm_up(self, bar: TrainingProgress) -> None:
         """Compile the step before the clock starts; its result is dropped."""
         if self.config.compile:
             start = time.perf_counter()
             bar.message("compiling the step (the next run finds it in the cache) …")
-            with torch.no_grad():
-                self.sim.step(self.state, torch.zeros_like(self.rollout.action[0]))
+            self.learner.warm_up(self.state)
             bar.message(f"compiled in {time.perf_counter() - start:.0f} s")
 
     def _iterate(self, board: Any, bar: TrainingProgress) -> None:
         start = time.perf_counter()
-        self.state, self.obs = self.rollout.collect(self.learner.act, self.state, self.obs)
-        collected = time.perf_counter()
-        self.learner.fix_scales(self.rollout.obs, self.rollout.reward)
-        decay = 1 - (1 - self.config.final_learning_rate) * self.progress
-        data = self.rollout.as_tensordict(self.learner.reward_scale)
-        logs = self.learner.update(data, self.config.learning_rate * decay, self.generator)
+        collected = self.learner.collect(self.state, self.obs, self.progress)
+        self.state, self.obs = collected.state, collected.obs
+        middle = time.perf_counter()
+        logs = self.learner.update(self.progress)
         updated = time.perf_counter()
         self.iteration += 1
         self.env_steps += self.steps_per_iteration
         self.seconds += updated - start
-        record = self._record(logs, collected - start, updated - collected)
-        if not np.isfinite(record["loss_objective"] + record["loss_critic"]):
+        record = self._record(collected, logs, middle - start, updated - middle)
+        broken = {key: value for key, value in record.items() if key.startswith("loss") and not np.isfinite(value)}
+        for key, value in broken.items():
             raise TrainingError(
-                f"the loss became {record['loss_objective']} at iteration {self.iteration}: last good checkpoint: "
+                f"{key} became {value} at iteration {self.iteration}: last good checkpoint: "
                 f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and --resume"
             )
         if self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0:
@@ -127,16 +137,15 @@ class Training:
         _to_tensorboard(board, record, self.env_steps)
         bar.update(record)
 
-    def _record(self, logs: dict[str, Any], collect_s: float, update_s: float) -> dict[str, Any]:
+    def _record(self, collected: Collected, logs: dict[str, Any], collect_s: float, update_s: float) -> dict[str, Any]:
         """One line of metrics.jsonl; per-agent values as lists."""
-        steps = self.config.horizon * self.rollout.hold
-        parts = dict(zip(RewardParts._fields, self.rollout.parts / steps, strict=True))
+        parts = dict(zip(RewardParts._fields, collected.reward_parts, strict=True))
         agent_steps = self.steps_per_iteration * self.sim.num_agents
         return {
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
             "agent_steps_per_s": agent_steps / (collect_s + update_s), "collect_s": collect_s, "update_s": update_s,
             **{f"reward_{name}": value.tolist() for name, value in parts.items()},
-            "learning_reward": (self.rollout.reward.mean((0, 1))[:, 0] / self.rollout.hold).tolist(),
+            "learning_reward": collected.learning_reward.tolist(),
             **{k: v.tolist() if isinstance(v, Tensor) else v for k, v in logs.items()},
             "clamped": float(self.state.clamped.float().mean()),
         }  # fmt: skip
@@ -162,7 +171,9 @@ class Training:
 
     def _about(self) -> dict[str, Any]:
         return {
-            "algorithm": self.config.algorithm, "scenario": self.scenario.name, "run": self.folder.path.name,
+            "algorithm": self.config.algorithm, "share_parameters": self.config.share_parameters,
+            "transfer_level": self.config.qmix.transfer_level, "scenario": self.scenario.name,
+            "run": self.folder.path.name,
             "num_agents": self.sim.num_agents, "observation_dim": self.sim.observation_dim,
             "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
@@ -175,26 +186,19 @@ class Training:
         training = None
         if resumable:
             training = {
-                "critic": self.learner.critic.state_dict(), "optimiser": self.learner.optimiser.state_dict(),
-                "reward_scale": self.learner.reward_scale, "scaled": self.learner.scaled,
-                "actor": self.learner.actor.state_dict(), "state": dict(self.state._asdict()), "obs": self.obs,
-                "rng": _rng_state(self.device), "generator": self.generator.get_state(),
-                "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps, "best": self.best,
-                "validated": self.validated,
+                "shape": self._shape(), "learner": self.learner.state_dict(),
+                "state": dict(self.state._asdict()), "obs": self.obs, "rng": _rng_state(self.device),
+                "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps,
+                "best": self.best, "validated": self.validated,
             }  # fmt: skip
         self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        self.learner.actor.load_state_dict(saved["actor"])
-        self.learner.critic.load_state_dict(saved["critic"])
-        self.learner.optimiser.load_state_dict(saved["optimiser"])
-        self.learner.reward_scale.copy_(saved["reward_scale"])
-        self.learner.scaled = saved["scaled"]
+        self.learner.load_state_dict(saved["learner"])
         self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
         self.obs = saved["obs"].to(self.device)
         self.iteration, self.seconds = saved["iteration"], saved["seconds"]
         self.env_steps, self.best, self.validated = saved["env_steps"], saved["best"], saved["validated"]
-        self.generator.set_state(saved["generator"])
         _set_rng_state(saved["rng"], self.device)
         self.folder.truncate_metrics(self.iteration)
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512), and so is
-every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05, --prosumers.*.battery.capacity_kwh 5)."""
+EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512,
+--ppo.epochs 2), and so is every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05,
+--prosumers.*.battery.capacity_kwh 5)."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m trainer train", description="Train one policy per prosumer.", epilog=EPILOG
     )
     parser.add_argument("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
-    parser.add_argument("--algorithm", default="ippo", help="learner (default: ippo)")
+    parser.add_argument("--algorithm", default="ippo", help="ippo, mappo, qmix or shac (default: ippo)")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/SCENARIO)")
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
@@ -45,7 +46,7 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from trainer.train import Training, resolve_device
 
     device = str(resolve_device(arguments.device))
-    own = {k: v for k, v in overrides.items() if k in TrainConfig.model_fields}
+    own = {k: v for k, v in overrides.items() if k.split(".")[0] in TrainConfig.model_fields}
     scenario = GridConfig.load(arguments.scenario, **{k: v for k, v in overrides.items() if k not in own})
     config = load_train_config(device, {"algorithm": arguments.algorithm, **own})
     folder = arguments.out or Path("runs") / scenario.name
@@ -68,13 +69,14 @@ def _announce(training: Any) -> None:
     from rich.console import Console
 
     c, sim = training.config, training.sim
-    weights = sum(p.numel() for p in training.learner.parameters)
-    memory = sim.num_grids * sim.bytes_per_grid + training.rollout.obs.nbytes * 2
+    memory = sim.num_grids * sim.bytes_per_grid + training.learner.experience_bytes
+    shared = " with shared parameters" if c.share_parameters else ""
     Console().print(
-        f"[bold]{c.algorithm}[/] on [bold]{sim.config.name}[/]: {sim.num_agents} prosumers, {sim.num_grids:,} grids on "
-        f"{sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, {weights:,} weights\n"
+        f"[bold]{c.algorithm}[/]{shared} on [bold]{sim.config.name}[/]: {sim.num_agents} prosumers, "
+        f"{sim.num_grids:,} grids on {sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, "
+        f"{training.learner.size:,} weights\n"
         f"an iteration: {c.horizon} decisions of {c.hold_h:g} h = {training.steps_per_iteration:,} steps; "
-        f"{c.epochs} × {c.minibatches} minibatches; about {memory / 2**20:,.0f} MiB; "
+        f"about {memory / 2**20:,.0f} MiB; "
         + (f"ends after {c.max_minutes:g} min" if c.max_minutes else f"{c.iterations} iterations")
         + f"\nrun folder {training.folder.path}"
     )

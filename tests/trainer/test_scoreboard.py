@@ -78,6 +78,7 @@ def test_single_episode_has_a_score_without_interval() -> None:
 def test_bootstrap_is_seeded_and_covers_the_truth() -> None:
     rng = np.random.default_rng(7)
     trials, covered = 200, 0
+    policy = grid_only = optimum = np.zeros(32)
     for _ in range(trials):
         grid_only = rng.normal(140, 20, 32)
         optimum = 0.6 * grid_only + rng.normal(0, 2, 32)

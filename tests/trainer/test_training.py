@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
-from trainer.config import TrainConfig, load_train_config
-from trainer.networks import GaussianActor, StackedMLP, clip_gradients_per_agent
+from trainer.actors import GaussianActor
+from trainer.config import ALGORITHMS, TrainConfig, load_train_config
+from trainer.networks import StackedMLP, clip_gradients_per_agent
 from trainer.policy import load_policy
 from trainer.runs import RunFolder, find_checkpoint
 from trainer.train import Training, TrainingError, resolve_device
 from trainer.train_cli import main as train_main
 
 SMALL = {
-    "num_grids": 4, "horizon": 4, "minibatches": 2, "epochs": 2, "iterations": 3, "validations": 1,
+    "num_grids": 4, "horizon": 4, "ppo": {"minibatches": 2, "epochs": 2}, "iterations": 3, "validations": 1,
     "validation_episodes": 2, "hidden": (16,), "device": "cpu",
 }  # fmt: skip
 
@@ -32,6 +35,27 @@ def _run(folder: Path, scenario: GridConfig, resume: bool = False, **overrides: 
     training = Training(TrainConfig.model_validate(SMALL | overrides), scenario, folder, resume)
     training.run()
     return training
+
+
+class Unvalidated:
+    """Stands in where scores do not matter."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def run(self, _: object) -> dict[str, float]:
+        return {"score": 0.0, "cost_eur": 0.0}
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Two nests of tensors and values are equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict | list):
+        assert len(a) == len(b)
+        for key in a if isinstance(a, dict) else range(len(a)):
+            assert_same(a[key], b[key])
+    else:
+        assert a == b
 
 
 def test_run_folder_holds_what_a_run_promises(tmp_path: Path, scenario: GridConfig) -> None:
@@ -48,12 +72,19 @@ def test_run_folder_holds_what_a_run_promises(tmp_path: Path, scenario: GridConf
     assert {p.name for p in (tmp_path / "run/checkpoints").iterdir()} >= {"last", "best"}
 
 
-def test_resume_continues_bit_for_bit(tmp_path: Path, scenario: GridConfig) -> None:
-    whole = _run(tmp_path / "whole", scenario, iterations=4, final_learning_rate=1.0)
-    _run(tmp_path / "parts", scenario, iterations=2, final_learning_rate=1.0)
-    parts = _run(tmp_path / "parts", scenario, resume=True, iterations=4, final_learning_rate=1.0)
-    for a, b in zip(whole.learner.parameters, parts.learner.parameters, strict=True):
-        assert torch.equal(a, b)
+@pytest.mark.parametrize(("algorithm", "shared"), [("ippo", False), ("mappo", False), ("qmix", True), ("shac", True)])
+def test_resume_continues_bit_for_bit(
+    tmp_path: Path, scenario: GridConfig, algorithm: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    settings = {
+        "algorithm": algorithm, "share_parameters": shared, "final_learning_rate": 1.0,
+        "qmix": {"replay": 40, "epsilon_end": 1.0, "batch": 16}, "shac": {"critic_batch": 16},
+    }  # fmt: skip
+    whole = _run(tmp_path / "whole", scenario, iterations=4, **settings)
+    _run(tmp_path / "parts", scenario, iterations=2, **settings)
+    parts = _run(tmp_path / "parts", scenario, resume=True, iterations=4, **settings)
+    assert_same(whole.learner.state_dict(), parts.learner.state_dict())
     assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
     logged = [json.loads(line)["iteration"] for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()]
     assert logged == [1, 2, 3, 4]
@@ -61,14 +92,14 @@ def test_resume_continues_bit_for_bit(tmp_path: Path, scenario: GridConfig) -> N
 
 def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training(TrainConfig.model_validate(SMALL), scenario, tmp_path / "run", resume=False)
-    collect = training.rollout.collect
+    collect = training.learner.collect
 
     def interrupted(*arguments: object) -> object:
         if training.iteration == 1:
             raise KeyboardInterrupt
         return collect(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training.rollout, "collect", interrupted)
+    monkeypatch.setattr(training.learner, "collect", interrupted)
     training.run()
     assert training.iteration == 1
     assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
@@ -88,8 +119,9 @@ def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path, sc
     assert not (tmp_path / "none").exists()
     _run(tmp_path / "run", scenario, iterations=1)
     before = (tmp_path / "run/config.json").read_bytes()
-    with pytest.raises(TrainingError, match="num_grids"):
-        _run(tmp_path / "run", scenario, resume=True, num_grids=8)
+    for field, value in (("num_grids", 8), ("algorithm", "shac")):
+        with pytest.raises(TrainingError, match=field):
+            _run(tmp_path / "run", scenario, resume=True, **{field: value})
     assert (tmp_path / "run/config.json").read_bytes() == before
 
 
@@ -107,8 +139,8 @@ def test_nan_loss_stops_and_keeps_the_last_checkpoint(tmp_path: Path, scenario: 
     )
     update = training.learner.update
 
-    def poisoned(*arguments: object) -> dict[str, object]:
-        logs = update(*arguments)  # type: ignore[arg-type]
+    def poisoned(progress: float) -> dict[str, Any]:
+        logs = update(progress)
         return logs | ({"loss_critic": float("nan")} if training.iteration == 1 else {})
 
     training.learner.update = poisoned  # type: ignore[method-assign,assignment]
@@ -191,6 +223,7 @@ def test_actor_is_bounded_and_standardised() -> None:
         (["--learning_rate", "fast"], "learning_rate"),
         (["--hold_h", "5"], "hold_h"),
         (["--learning_rat", "1e-3"], "learning_rat"),
+        (["--ppo.epochs", "0"], "ppo.epochs"),
         (["--algorithm", "dqn"], "algorithm"),
         (["--prosumers.0.battery.charge_efficiency", "1.3"], "charge_efficiency"),
         (["--num_grids", "100000000000"], "GiB"),
@@ -206,7 +239,11 @@ def test_mistakes_are_answered_before_anything_is_written(
 
 
 def test_presets_load_and_cuda_is_refused_where_there_is_none() -> None:
-    assert load_train_config("cpu", {}).num_grids < load_train_config("cuda", {}).num_grids
+    for algorithm in ALGORITHMS:
+        cpu, cuda = (load_train_config(device, {"algorithm": algorithm}) for device in ("cpu", "cuda"))
+        assert cpu.num_grids < cuda.num_grids
+        assert cpu.algorithm == algorithm
+    assert load_train_config("cpu", {"ppo.epochs": 2, "shac.critic_batch": 64}).ppo.epochs == 2
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="--device cpu"):
             resolve_device("cuda")

@@ -1,0 +1,140 @@
+"""Clipped policy optimisation for many agents at once: what ippo and mappo have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import Simulator, State
+from trainer.actors import GaussianActor
+from trainer.config import TrainConfig
+from trainer.learner import Collected
+from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
+from trainer.ppo_functions import Batch, Losses, advantages, normal_log_prob, ppo_losses, standardised
+from trainer.rollout import Rollout
+
+Critic = StackedMLP | CentralCritic
+
+
+class Ppo:
+    """Policy, critic, optimiser and update of one run; subclasses choose the critic."""
+
+    def __init__(self, config: TrainConfig, sim: Simulator):
+        self.config, self.sim = config, sim
+        n, o, a = sim.num_agents, sim.observation_dim, sim.action_dim
+        self.rollout = Rollout(config, sim)
+        self.hold, self.experience_bytes = self.rollout.hold, self.rollout.nbytes
+        self.actor = GaussianActor(n, o, a, config.hidden, config.ppo.initial_std, config.share_parameters)
+        self.actor.to(sim.device)
+        self.critic = self._make_critic(n, o).to(sim.device)
+        self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
+        self.size = sum(p.numel() for p in self.parameters)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.reward_scale = torch.ones(n, device=sim.device)
+        self.scaled = False
+
+    def _make_critic(self, num_agents: int, inputs: int) -> Critic:
+        raise NotImplementedError
+
+    def warm_up(self, state: State) -> None:
+        """Compile the step; its result is dropped."""
+        with torch.no_grad():
+            self.sim.step(state, torch.zeros_like(self.rollout.action[0]))
+
+    def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
+        """One batch by the policy with exploration."""
+        collected = self.rollout.collect(self.act, state, obs)
+        self._fix_scales(self.rollout.obs, self.rollout.reward)
+        return collected
+
+    def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Sampled action [B, N, A] and its log-probability [B, N]."""
+        mean, std = self.actor(obs)
+        action = mean + std * torch.randn_like(mean)
+        return action, normal_log_prob(action, mean, std)
+
+    @torch.no_grad()
+    def _fix_scales(self, obs: Tensor, reward: Tensor) -> None:
+        """Take units from the first batch, once: spreads of rewards [T, B, N] and inputs [T, B, N, O] per agent."""
+        if not self.scaled:
+            self.reward_scale.copy_(reward.std(dim=(0, 1)).clamp_min(1e-4))
+            self.actor.network.standardise(obs)
+            self.critic.standardise(obs)
+            self.scaled = True
+
+    def update(self, progress: float) -> dict[str, Any]:
+        """One PPO iteration on the batch; returns diagnostics, per-agent ones as [N] tensors."""
+        config, learning_rate = self.config.ppo, self.config.learning_rate * self.config.annealed(progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        batch, explained = self._batch()
+        size = len(batch.obs) // config.minibatches
+        logs: list[Losses] = []
+        norms: list[Tensor] = []
+        for _ in range(config.epochs):
+            order = torch.randperm(len(batch.obs), generator=self.generator).to(self.reward_scale.device)
+            for k in range(config.minibatches):
+                rows = order[k * size : (k + 1) * size]
+                losses, norm = self._descend(Batch(*(x[rows] for x in batch)))
+                logs.append(losses)
+                norms.append(norm)
+            if torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean() > config.target_kl:
+                break
+        mean = Losses(*(torch.stack(values).mean() for values in zip(*logs, strict=True)))
+        return {
+            "loss_objective": mean.objective, "loss_critic": mean.critic, "entropy": mean.entropy,
+            "kl_approx": mean.kl, "clip_fraction": mean.clip_fraction, "explained_variance": explained,
+            "gradient_norm": torch.stack(norms).mean(0), "std": self.actor.log_std.detach().exp().mean(-1),
+            "epochs": len(logs) / config.minibatches, "learning_rate": learning_rate,
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def _batch(self) -> tuple[Batch, Tensor]:
+        """The experience with advantages, decisions in one dimension; and the explained variance [N]."""
+        r, c = self.rollout, self.config
+        value, next_value = self.critic(r.obs)[..., 0], self.critic(r.next_obs)[..., 0]
+        advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
+        explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
+        every = (r.obs, r.action, r.log_prob, standardised(self._credit(advantage)), target)
+        return Batch(*(x.flatten(0, 1) for x in every)), explained
+
+    def _credit(self, advantage: Tensor) -> Tensor:
+        """What each actor is credited with, [T, B, N], given the advantages for each prosumer's own rewards.
+
+        A team's advantage is the sum of its members', each from its own critic, in EUR.
+        """
+        if self.config.ppo.credit == "own":
+            return advantage
+        return (advantage * self.reward_scale).sum(-1, keepdim=True).expand_as(advantage)
+
+    def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
+        """One gradient step; the losses and each agent's gradient norm."""
+        config = self.config.ppo
+        mean, std = self.actor(batch.obs)
+        losses = ppo_losses(mean, std, self.critic(batch.obs)[..., 0], batch, config.clip_epsilon)
+        total = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = clip_gradients_per_agent(self.parameters, self.config.max_grad_norm)
+        self.optimiser.step()
+        return Losses(*(x.detach() for x in losses)), norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimiser, units and the generator of minibatches."""
+        return {
+            "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "reward_scale": self.reward_scale, "scaled": self.scaled,
+            "generator": self.generator.get_state(),
+        }  # fmt: skip
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.actor.load_state_dict(saved["actor"])
+        self.critic.load_state_dict(saved["critic"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.reward_scale.copy_(saved["reward_scale"])
+        self.scaled = saved["scaled"]
+        self.generator.set_state(saved["generator"])

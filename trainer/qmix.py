@@ -1,0 +1,159 @@
+"""QMIX (Rashid et al. 2018, arXiv:1803.11485): agents' values mixed monotonically into the team's.
+
+Every agent picks from a menu of joint actions by its own value; because the team's value grows with each of them, the
+agents' own best entries are the team's best. The team's reward is the mean over prosumers.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchrl.modules.models.multiagent import QMixer
+
+from smartgrid_core import Simulator, State
+from trainer.actors import MenuActor
+from trainer.config import TrainConfig
+from trainer.learner import Collected
+from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.networks import clip_gradients_per_agent
+from trainer.replay import Replay, Transitions
+
+
+class TeamValue(nn.Module):
+    """Agents' value networks and the network that mixes them, conditioned on what the community sees."""
+
+    def __init__(self, actor: MenuActor, num_agents: int, inputs: int, mixing: int, shared: bool):
+        super().__init__()
+        self.actor, self.shared = actor, shared
+        self.mixer = QMixer((inputs if shared else num_agents * inputs,), mixing, num_agents, torch.device("cpu"))
+
+    def forward(self, obs: Tensor, choice: Tensor) -> Tensor:
+        """The team's value [M] of entries chosen [M, N] for observations [M, N, O]."""
+        own = self.actor(obs).gather(-1, choice[..., None])
+        network = self.actor.network
+        seen = ((obs - network.mean) * network.inverse_spread).clamp(-5.0, 5.0)
+        return self.mixer(own, seen.mean(-2) if self.shared else seen.flatten(-2))[..., 0]
+
+
+class Qmix:
+    """Value networks, their targets, the replay memory and the optimiser."""
+
+    def __init__(self, config: TrainConfig, sim: Simulator):
+        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        n, o, shared, own = sim.num_agents, sim.observation_dim, config.share_parameters, config.qmix
+        self.actor = MenuActor(n, o, sim.action_dim, config.hidden, own.transfer_level, shared)
+        self.value = TeamValue(self.actor, n, o, own.mixing, shared).to(sim.device)
+        self.target = copy.deepcopy(self.value).requires_grad_(False)
+        self.parameters = list(self.value.parameters())
+        self.size = sum(p.numel() for p in self.parameters)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
+        self.experience_bytes = self.replay.nbytes
+        self.learning_reward = LearningReward(config, sim)
+        self.reward_scale = torch.ones((), device=sim.device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.scaled = False
+
+    def warm_up(self, state: State) -> None:
+        """Compile the step; its result is dropped."""
+        with torch.no_grad():
+            self.sim.step(state, self.actor.menu[torch.zeros_like(state.soc_kwh, dtype=torch.int64)])
+
+    @torch.no_grad()
+    def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
+        """Act by the best entries, or by any with probability ε, and remember."""
+        epsilon, rewards = self._epsilon(progress), []
+        parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
+        for _ in range(self.config.horizon):
+            choice = self._choose(obs, epsilon)
+            total, out = torch.zeros_like(state.soc_kwh), None
+            for _ in range(self.hold):
+                before = state
+                state, out = self.sim.step(state, self.actor.menu[choice])
+                total += self.learning_reward(before, out)
+                parts += torch.stack([part.mean(0) for part in out.reward_parts])
+            assert out is not None  # a decision is held for at least one step
+            self.replay.add(Transitions(obs, choice, total.mean(1), out.final_obs))
+            rewards.append(total)
+            obs = out.obs
+        self._fix_scales()
+        steps = self.config.horizon * self.hold
+        return Collected(state, obs, parts / steps, torch.stack(rewards).mean((0, 1)) / self.hold)
+
+    def _choose(self, obs: Tensor, epsilon: float) -> Tensor:
+        """Entries [B, N] for observations [B, N, O]."""
+        best = self.actor(obs).argmax(-1)
+        explore = torch.rand(best.shape, device=best.device) < epsilon
+        return torch.where(explore, torch.randint_like(best, len(self.actor.menu)), best)
+
+    def _epsilon(self, progress: float) -> float:
+        c = self.config.qmix
+        return c.epsilon_start + (c.epsilon_end - c.epsilon_start) * min(1.0, progress / c.epsilon_until)
+
+    def _fix_scales(self) -> None:
+        """Take units of reward and inputs from the first experience, once."""
+        if not self.scaled:
+            filled = len(self.replay)
+            self.reward_scale.copy_(self.replay.data.reward[:filled].std().clamp_min(1e-4))
+            self.actor.network.standardise(self.replay.data.obs[:filled])
+            self.target.load_state_dict(self.value.state_dict())
+            self.scaled = True
+
+    def update(self, progress: float) -> dict[str, Any]:
+        """Descend on drawn decisions; the target follows."""
+        learning_rate, own = self.config.learning_rate * self.config.annealed(progress), self.config.qmix
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        losses, norms, values = [], [], []
+        for _ in range(own.updates):
+            batch = self.replay.sample(own.batch, self.generator)
+            batch = batch._replace(reward=batch.reward / self.reward_scale)
+            loss, value = td_loss(self.value, self.target, batch, self.config.gamma)
+            self.optimiser.zero_grad()
+            loss.backward()
+            norms.append(clip_gradients_per_agent(list(self.actor.parameters()), self.config.max_grad_norm))
+            nn.utils.clip_grad_norm_(self.value.mixer.parameters(), self.config.max_grad_norm)
+            self.optimiser.step()
+            with torch.no_grad():
+                for slow, fast in zip(self.target.parameters(), self.parameters, strict=True):
+                    slow.lerp_(fast, own.target_rate)
+            losses.append(loss.detach())
+            values.append(value)
+        return {
+            "loss_critic": torch.stack(losses).mean(), "gradient_norm": torch.stack(norms).mean(0),
+            "value_mean": torch.stack(values).mean(), "epsilon": self._epsilon(progress),
+            "learning_rate": learning_rate,
+        }  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimiser, memory, units and the generator of draws."""
+        return {
+            "value": self.value.state_dict(), "target": self.target.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "replay": self.replay.state_dict(),
+            "reward_scale": self.reward_scale, "scaled": self.scaled, "generator": self.generator.get_state(),
+        }  # fmt: skip
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        for name in ("value", "target", "optimiser", "replay"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.reward_scale.copy_(saved["reward_scale"])
+        self.scaled = saved["scaled"]
+        self.generator.set_state(saved["generator"])
+
+
+def td_loss(value: TeamValue, target: TeamValue, batch: Transitions, gamma: float) -> tuple[Tensor, Tensor]:
+    """One-step loss of the team's value, and the mean value.
+
+    What follows is valued by the target networks at the entries the trained ones prefer (double Q-learning, van Hasselt
+    et al. 2016, arXiv:1509.06461).
+    """
+    with torch.no_grad():
+        preferred = value.actor(batch.next_obs).argmax(-1)
+        wanted = batch.reward + gamma * target(batch.next_obs, preferred)
+    predicted = value(batch.obs, batch.choice)
+    return F.smooth_l1_loss(predicted, wanted), predicted.detach().mean()

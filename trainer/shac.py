@@ -1,0 +1,206 @@
+"""Short-horizon actor-critic (Xu et al. 2022, arXiv:2204.07137): gradients through the differentiable simulator.
+
+The simulator is a function of the actions, so the gradient of a window's return by the actors' weights is exact and
+needs no exploration; a critic stands for what comes after the window. Every prosumer acts by its own observation,
+and every actor's gradient counts the returns of all prosumers: this is a cooperative learner.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import Simulator, State
+from trainer.actors import DeterministicActor
+from trainer.config import TrainConfig
+from trainer.learner import Collected
+from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.networks import StackedMLP, clip_gradients_per_agent
+
+FLOWING = ("soc_kwh", "stability", "voltage_pu")  # fields of the state that a gradient passes through
+NORM_RATE = 0.02  # how fast the values' mean and spread follow the targets
+
+
+class Window(NamedTuple):
+    """One iteration's experience with its graph."""
+
+    obs: Tensor  # [T, B, N, O]
+    reward: Tensor  # [T, B, N]
+    values: Tensor  # [T, B, N] of what follows each decision
+    truncated: Tensor  # [T, B] bool, where an episode ended
+    ends: Tensor  # [T, B] bool, where the value stands for what follows
+
+
+class Shac:
+    """Actors, critics and their optimisers."""
+
+    def __init__(self, config: TrainConfig, sim: Simulator):
+        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        n, o, a = sim.num_agents, sim.observation_dim, sim.action_dim
+        shared, device = config.share_parameters, sim.device
+        self.actor = DeterministicActor(n, o, a, config.hidden, shared).to(device)
+        self.critic = StackedMLP(n, o, 1, config.hidden, final_gain=0.1, shared=shared).to(device)
+        self.weights = list(self.actor.parameters())
+        self.size = sum(p.numel() for p in [*self.weights, *self.critic.parameters()])
+        self.experience_bytes = sim.num_grids * sim.bytes_per_grid * config.horizon * self.hold  # the graph
+        betas = config.shac.adam_betas
+        self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5)
+        self.learning_reward = LearningReward(config, sim, config.gamma ** (1 / self.hold))
+        self.reward_scale = torch.ones((), device=device)
+        self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.scaled = False
+        self.window: Window | None = None
+
+    def warm_up(self, state: State) -> None:
+        """Compile step and backward; the result is dropped."""
+        action = torch.zeros(self.sim.num_grids, self.sim.num_agents, self.sim.action_dim, device=self.sim.device)
+        _, out = self.sim.step(_leaf(state), action.requires_grad_())
+        (out.reward.sum() + out.final_obs.sum()).backward()
+
+    def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
+        """One window with its graph; the first one is taken twice, as the first gives the inputs' units."""
+        if not self.scaled:
+            _, first = self._act(state, obs)
+            self.actor.network.standardise(first.obs)
+            self.critic.standardise(first.obs)
+        collected, self.window = self._act(state, obs)
+        if not self.scaled:
+            self.reward_scale.copy_(self.window.reward.detach().std().clamp_min(1e-4))
+        return collected
+
+    def _act(self, state: State, obs: Tensor) -> tuple[Collected, Window]:
+        """Act through a window from where the grids stand."""
+        state, obs = _leaf(state), obs.detach()
+        parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
+        seen, final, rewards, truncated = [], [], [], []
+        for _ in range(self.config.horizon):
+            action = self.actor(obs)
+            seen.append(obs.detach())
+            total, out = torch.zeros_like(state.soc_kwh), None
+            for _ in range(self.hold):
+                before = state
+                state, out = self.sim.step(state, action)
+                total = total + self.learning_reward(before, out)
+                parts += torch.stack([part.detach().mean(0) for part in out.reward_parts])
+            assert out is not None  # a decision is held for at least one step
+            obs = out.obs
+            final.append(out.final_obs)
+            rewards.append(total)
+            truncated.append(out.truncated)
+        reward, stopped = torch.stack(rewards), torch.stack(truncated)
+        ends = stopped.clone()
+        ends[-1] = True
+        mean = reward.detach().mean((0, 1)) / self.hold
+        collected = Collected(_detached(state), obs.detach(), parts / (self.config.horizon * self.hold), mean)
+        return collected, Window(torch.stack(seen), reward, self._values(torch.stack(final)), stopped, ends)
+
+    def update(self, progress: float) -> dict[str, Any]:
+        """One step of the actors along the window's gradient, then the critics towards its returns."""
+        rate, window = self.config.annealed(progress), self.window
+        if window is None:
+            raise RuntimeError("update without experience: call collect first")
+        self.window = None  # its graph ends with this update
+        _set_rate(self.optimiser, self.config.learning_rate * rate)
+        _set_rate(self.critic_optimiser, self.config.shac.critic_learning_rate * rate)
+        loss = self.objective(window)
+        for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
+            weight.grad = gradient
+        norm = clip_gradients_per_agent(self.weights, self.config.max_grad_norm)
+        self.optimiser.step()
+        targets = lambda_targets(
+            window.reward.detach(), window.values.detach(), window.ends, self.config.gamma, self.config.lmbda
+        )
+        critic_loss = self._fit_critic(window.obs.flatten(0, 1), targets.flatten(0, 1))
+        return {
+            "loss_objective": loss.detach(), "loss_critic": critic_loss, "gradient_norm": norm,
+            "value_mean": self.value_mean.clone(), "learning_rate": self.config.learning_rate * rate,
+        }  # fmt: skip
+
+    def objective(self, window: Window) -> Tensor:
+        """What the actors descend on: minus the community's return per decision, in units of the first rewards."""
+        returns = window_returns(window.reward, window.values, window.ends, window.truncated, self.config.gamma)
+        return -(returns / (self.reward_scale * self.config.horizon)).sum(1).mean()
+
+    def _values(self, obs: Tensor) -> Tensor:
+        """Values [..., N] of observations [..., N, O], in units of the learning reward."""
+        return self.critic(obs)[..., 0] * self.value_spread + self.value_mean
+
+    def _fit_critic(self, obs: Tensor, targets: Tensor) -> Tensor:
+        """Regress on targets [M, N] for obs [M, N, O]; mean loss in units of the targets' spread."""
+        rate = NORM_RATE if self.scaled else 1.0
+        self.value_mean.lerp_(targets.mean(0), rate)
+        self.value_spread.lerp_(targets.std(0).clamp_min(1e-3), rate)
+        self.scaled = True
+        targets = (targets - self.value_mean) / self.value_spread
+        losses = []
+        for _ in range(self.config.shac.critic_minibatches):
+            rows = torch.randint(len(obs), (self.config.shac.critic_batch,), generator=self.generator).to(obs.device)
+            loss = (self.critic(obs[rows])[..., 0] - targets[rows]).square().mean(0).sum()
+            self.critic_optimiser.zero_grad()
+            loss.backward()
+            clip_gradients_per_agent(list(self.critic.parameters()), self.config.max_grad_norm)
+            self.critic_optimiser.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers, units and the generator of the critics' minibatches."""
+        return {
+            "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "critic_optimiser": self.critic_optimiser.state_dict(),
+            "reward_scale": self.reward_scale, "value_mean": self.value_mean, "value_spread": self.value_spread,
+            "scaled": self.scaled, "generator": self.generator.get_state(),
+        }  # fmt: skip
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        for name in ("actor", "critic", "optimiser", "critic_optimiser"):
+            getattr(self, name).load_state_dict(saved[name])
+        for name in ("reward_scale", "value_mean", "value_spread"):
+            getattr(self, name).copy_(saved[name])
+        self.scaled = saved["scaled"]
+        self.generator.set_state(saved["generator"])
+
+
+def window_returns(reward: Tensor, values: Tensor, ends: Tensor, truncated: Tensor, gamma: float) -> Tensor:
+    """Discounted return of a window, [B, N], eq. 5 of the paper; an episode that begins in it starts undiscounted.
+
+    Args:
+        reward: [T, B, N]; values: [T, B, N] of what follows each decision.
+        ends: [T, B] bool, where the value stands for what follows; truncated: [T, B] bool, where an episode ended.
+        gamma: discount per decision.
+    """
+    discount, total = torch.ones_like(ends[0], dtype=reward.dtype), torch.zeros_like(reward[0])
+    for t in range(len(reward)):
+        worth = reward[t] + gamma * torch.where(ends[t, :, None], values[t], 0.0)
+        total = total + discount[:, None] * worth
+        discount = torch.where(truncated[t], 1.0, discount * gamma)
+    return total
+
+
+def lambda_targets(reward: Tensor, values: Tensor, ends: Tensor, gamma: float, lmbda: float) -> Tensor:
+    """TD(λ) targets [T, B, N] of the decisions, eq. 7 of the paper; arguments as in `window_returns`."""
+    targets, following = torch.empty_like(reward), values[-1]
+    for t in reversed(range(len(reward))):
+        mixed = (1 - lmbda) * values[t] + lmbda * following
+        following = targets[t] = reward[t] + gamma * torch.where(ends[t, :, None], values[t], mixed)
+    return targets
+
+
+def _leaf(state: State) -> State:
+    """The state cut from what led to it; fields that carry gradients say so, as one kind of input compiles once."""
+    cut = _detached(state)
+    return cut._replace(**{name: getattr(cut, name).requires_grad_() for name in FLOWING})
+
+
+def _detached(state: State) -> State:
+    return State(*(field.detach() for field in state))
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
