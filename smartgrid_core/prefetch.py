@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from smartgrid_core.episodes import Ahead
+from smartgrid_core.profiles.table import TableRows
 from smartgrid_core.types import Exogenous, Params, State
 
 
@@ -48,25 +49,38 @@ class Prefetch:
     """Hands out one step after another of what was read ahead, as long as each state follows from the last.
 
     Args:
-        ahead: reads S steps from a state on, into the same memory every time.
+        ahead: reads S steps from a state on, into the memory given or into new memory.
         last: reads the last moments of the episodes that end within S steps of a state.
-        steps: S.
+        room: memory for S steps, used again for every window; not where gradients are recorded, as a graph keeps
+            what it saw.
     """
 
-    def __init__(self, ahead: Callable[[Params, State], Ahead], last: Callable[[Params, State], Exogenous], steps: int):
-        self._read_ahead, self._read_last, self.steps = ahead, last, steps
+    def __init__(
+        self,
+        ahead: Callable[[Params, State, TableRows | None], Ahead],
+        last: Callable[[Params, State], Exogenous],
+        room: TableRows,
+    ):
+        self._read_ahead, self._read_last, self._room = ahead, last, room
+        self.steps = room.demand_kw.shape[0]
         self._window: Window | None = None
-        self._owner: tuple[Params, State, bool] | None = None
+        self._owner: tuple[Params, State] | None = None
+        self._modes: tuple[bool, bool] | None = None
 
     def window(self, params: Params, state: State) -> Window:
         """The window whose next step is the one from `state`."""
-        inference, owner, window = torch.is_inference_mode_enabled(), self._owner, self._window
-        follows = owner is not None and owner[0] is params and owner[1] is state and owner[2] == inference
+        owner, window, modes = self._owner, self._window, _autograd_modes()
+        follows = owner is not None and owner[0] is params and owner[1] is state and modes == self._modes
         if window is None or not follows or window.taken == self.steps:
-            window = Window(self._read_ahead(params, state), lambda: self._read_last(params, state))
-            self._window = window
+            room = None if modes[0] else self._room
+            window = Window(self._read_ahead(params, state, room), lambda: self._read_last(params, state))
+            self._window, self._modes = window, modes
         return window
 
     def follow(self, params: Params, state: State) -> None:
         """Say which state the step that was taken last led to."""
-        self._owner = (params, state, torch.is_inference_mode_enabled())
+        self._owner = (params, state)
+
+
+def _autograd_modes() -> tuple[bool, bool]:
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled()

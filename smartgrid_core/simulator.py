@@ -91,17 +91,15 @@ class Simulator:
         self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
         self.seed_grids(seed)
         self._advance, self._advance_alone = self._step_ahead, self._step_alone
-        steps, read = self._steps_ahead(), self._ahead
+        self._prefetch, steps = None, self._steps_ahead()
         if compile:
-            self._advance, self._advance_alone, read = (
-                _compiled(f, self.device) for f in (self._step_ahead, self._step_alone, self._ahead)
+            self._advance, self._advance_alone = (
+                _compiled(f, self.device) for f in (self._advance, self._advance_alone)
             )
-        self._prefetch = None
         if steps > 1:
+            read = _compiled(self._window, self.device) if compile else self._window
             room = empty_rows(table, steps, len(agents), num_grids)
-            self._prefetch = Prefetch(
-                partial(read, steps=steps, out=room), partial(self.episodes.last, steps=steps), steps
-            )
+            self._prefetch = Prefetch(read, partial(self.episodes.last, steps=steps), room)
 
     # What it is -----------------------------------------------------------------------------------------
 
@@ -265,12 +263,12 @@ class Simulator:
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, out, window.last))
 
-    def _ahead(self, params: Params, state: State, steps: int, out: TableRows | None = None) -> Ahead:
-        return self.episodes.ahead(params, state, steps, self.auto_reset, out)
+    def _window(self, params: Params, state: State, room: TableRows | None) -> Ahead:
+        return self.episodes.ahead(params, state, self._steps_ahead(), self.auto_reset, room)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
         """A step that reads its own exogenous values: one graph from the table to the observation."""
-        ahead = self._ahead(params, state, 1)
+        ahead = self.episodes.ahead(params, state, 1, self.auto_reset)
         upcoming = Upcoming(ahead.rows.steps()[0], ahead.soc_kwh, ahead.row)
         return self._step_ahead(params, state, action, upcoming), self.episodes.last(params, state, 1)
 

@@ -214,6 +214,26 @@ def test_gradients_match_finite_differences() -> None:
     assert agree == len(picks)
 
 
+def test_gradients_reach_back_beyond_what_is_read_at_once() -> None:
+    """Forty steps with a graph, others without in between: what a graph saw is not written over."""
+    config = wild(3, episode_days=0.25)
+    ahead, alone = (Simulator(config, num_grids=4, seed=2, auto_reset=True) for _ in range(2))
+    alone._prefetch = None
+    gradients = []
+    for sim in (ahead, alone):
+        actions = random_actions(sim, 40, seed=4).clone().requires_grad_()
+        (state, _), cost = sim.reset(), torch.zeros(())
+        for k, action in enumerate(actions):
+            if k % 7 == 3:
+                with torch.no_grad():
+                    sim.step(state, action)
+            state, out = sim.step(state, action)
+            cost = cost + out.cost_eur.sum() + out.final_obs.square().sum()
+        gradients += torch.autograd.grad(cost, actions)
+    assert gradients[0].abs().max() > 1e-3
+    assert torch.equal(*gradients)
+
+
 # The same grid everywhere -------------------------------------------------------------------------------
 
 
