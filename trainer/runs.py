@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +125,27 @@ class RunFolder:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def shipped_policies() -> dict[str, Path]:
+    """Folders of the policies that come with the package, by the scenario each was trained on."""
+    root = Path(str(files("trainer"))) / "policies"
+    return {path.parent.name: path.parent for path in sorted(root.glob("*/weights.safetensors"))}
+
+
 def find_checkpoint(path: str | Path) -> Path:
-    """Folder with weights.safetensors, given a run folder (its `best`, else `last`) or a checkpoint folder.
+    """Folder with weights.safetensors, given a run folder (its `best`, else `last`), a checkpoint folder, or the name
+    of a shipped policy.
 
     Raises:
-        ConfigError: neither is there.
+        ConfigError: none of them is there.
     """
-    root = Path(path).expanduser()
-    for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last"):
+    root, shipped = Path(path).expanduser(), shipped_policies()
+    for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last", shipped.get(str(path), root)):
         if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
             return candidate
-    raise ConfigError(f"no checkpoint at {str(path)!r}: give a run folder (runs/NAME) or one of its checkpoints")
+    raise ConfigError(
+        f"no checkpoint at {str(path)!r}: give a run folder (runs/NAME), one of its checkpoints, or the name of a "
+        f"shipped policy ({', '.join(shipped)})"
+    )
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

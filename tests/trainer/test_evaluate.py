@@ -17,6 +17,8 @@ from smartgrid_core.simulator import Simulator
 from trainer import evaluation_cache
 from trainer.evaluate import baseline_names, evaluate
 from trainer.evaluate_cli import main
+from trainer.policy import load_policy
+from trainer.runs import find_checkpoint, shipped_policies
 from trainer.scoreboard import Scoreboard
 
 SEEDS = (1000, 1001)
@@ -183,3 +185,20 @@ def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys:
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "--checkpoint" in capsys.readouterr().out
+
+
+def test_a_shipped_policy_is_found_by_name_and_fits_the_scenarios_of_its_shape() -> None:
+    """Every shipped policy loads, says how it was made, and acts; where a folder has its name, the folder wins."""
+
+    assert "community-5" in shipped_policies()
+    for name, folder in shipped_policies().items():
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 1_000_000
+        policy = load_policy(name)
+        assert policy.about["scenario"] == name
+        assert "python -m trainer train" in policy.about["made_by"]
+        sim = Simulator(name, num_grids=2)
+        state, obs = sim.reset()
+        policy.start(sim, state)
+        assert policy.act(state, obs).shape == (2, sim.num_agents, sim.action_dim)
+    with pytest.raises(ConfigError, match="community-5"):
+        find_checkpoint("no-such-run")
