@@ -2,7 +2,8 @@
 PYTHON   ?= python3
 DEVICE   ?= cpu
 SCENARIO ?= community-5
-OUT      ?= runs/$(SCENARIO)
+STAMP    := $(shell date +%Y%m%d-%H%M%S)
+OUT      ?= runs/$(SCENARIO)-$(STAMP)
 BIN      := .venv/bin
 export PYTHONUNBUFFERED := 1
 
