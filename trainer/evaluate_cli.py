@@ -29,7 +29,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--checkpoint", action="append", default=[], metavar="RUN", help="run or checkpoint folder; may be repeated")
+    add(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="run, checkpoint or export (.onnx, .pt2); repeatable",
+    )
     add("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
     add("--against", default="all", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
     add("--episodes", type=_positive, help="test episodes (default: the scenario's)")
