@@ -105,6 +105,24 @@ def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, mo
     assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
 
 
+def test_a_plateau_ends_the_run_and_the_count_survives_a_resume(
+    tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([0.5, 0.4, 0.6, 0.6, 0.3, 0.2, 0.1])
+
+    class Scripted(Unvalidated):
+        def run(self, _: object) -> dict[str, float]:
+            return {"score": next(scores), "cost_eur": 0.0}
+
+    monkeypatch.setattr(train_module, "Validation", Scripted)
+    settings = {"iterations": 10, "validations": 10}
+    assert _run(tmp_path / "run", scenario, **settings, patience=2).iteration == 5  # two after the third, the best
+    assert "no better score than 0.600 in 2 validations (patience = 2)" in " ".join(capsys.readouterr().out.split())
+    assert _run(tmp_path / "run", scenario, resume=True, **settings, patience=2).iteration == 5
+    resumed = _run(tmp_path / "run", scenario, resume=True, **settings, patience=4)
+    assert (resumed.iteration, resumed.best) == (7, 0.6)
+
+
 def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path, scenario: GridConfig) -> None:
     _run(tmp_path / "run", scenario, iterations=1)
     before = (tmp_path / "run/metrics.jsonl").read_bytes()
