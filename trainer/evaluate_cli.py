@@ -157,6 +157,7 @@ def _draw(
     from smartgrid_core.controllers import make_controller
     from trainer import plots
     from trainer.evaluate import record_episode
+    from trainer.learning_plot import plot_learning
 
     written = [plots.plot_scoreboard(board, folder / "scoreboard.png")]
     day = 1 if config.episode_days >= 2 else 0  # the second day: batteries have forgotten where they began
@@ -170,7 +171,7 @@ def _draw(
         metrics = Path(checkpoint).expanduser() / "metrics.jsonl"
         if metrics.is_file() and metrics.stat().st_size:
             name = _file_name(metrics.resolve().parent.name, curves)
-            written.append(plots.plot_learning_curve(metrics, folder / f"learning-{name}.png"))
+            written.append(plot_learning(metrics, folder / f"learning-{name}.png"))
     return written
 
 
