@@ -73,7 +73,9 @@ def _series(lines: Lines, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Minutes and values [lines with the key, agents or 1]."""
     chosen = [line for line in lines if line.get(key) is not None]
     values = np.array([np.atleast_1d(line[key]) for line in chosen], dtype=float)
-    return np.array([line["seconds"] for line in chosen], dtype=float) / 60, values.reshape(len(chosen), -1)
+    return np.array([line["seconds"] for line in chosen], dtype=float) / 60, values.reshape(
+        len(chosen), -1 if chosen else 1
+    )
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
