@@ -12,6 +12,7 @@ import torch
 import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
+from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from trainer.actors import GaussianActor
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config
 from trainer.networks import StackedMLP, clip_gradients_per_agent
@@ -105,6 +106,7 @@ def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, mo
     assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
 
 
+@pytest.mark.usefixtures("quick_profiles")
 def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
