@@ -1,14 +1,15 @@
-"""`python -m trainer train|evaluate …`"""
+"""`python -m trainer train|evaluate|export …`"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-USAGE = """usage: python -m trainer {train,evaluate} …
+USAGE = """usage: python -m trainer {train,evaluate,export} …
 
   train      learn policies for a scenario        python -m trainer train --help
   evaluate   score policies against baselines     python -m trainer evaluate --help
+  export     a policy as ONNX or torch program    python -m trainer export --help
 """
 
 
@@ -20,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return train_main(arguments)
     if command == "evaluate":
         return evaluate_main(arguments)
+    if command == "export":
+        return export_main(arguments)
     if command in ("", "-h", "--help"):
         print(USAGE, end="")
         return 0 if command else 2
@@ -37,6 +40,13 @@ def train_main(argv: Sequence[str] | None = None) -> int:
 def evaluate_main(argv: Sequence[str] | None = None) -> int:
     """Entry point of smartgrid-evaluate."""
     from trainer.evaluate_cli import main as run
+
+    return run(list(sys.argv[1:] if argv is None else argv))
+
+
+def export_main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of smartgrid-export."""
+    from trainer.export_cli import main as run
 
     return run(list(sys.argv[1:] if argv is None else argv))
 

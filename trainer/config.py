@@ -135,6 +135,8 @@ class TrainConfig(_Settings):
     """Validations, evenly spread over the run; each writes a checkpoint."""
     validation_episodes: PositiveInt = 16
     """Episodes of each validation; the best policy on them becomes `best`."""
+    patience: int = Field(default=0, ge=0)
+    """Validations without a better score after which the run ends before its time; 0: never."""
     keep_checkpoints: int = Field(default=3, ge=0)
     """Numbered checkpoints kept beside `last` and `best`."""
 

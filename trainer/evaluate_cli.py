@@ -29,7 +29,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--checkpoint", action="append", default=[], metavar="RUN", help="run or checkpoint folder; may be repeated")
+    add(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="run, checkpoint or export (.onnx, .pt2); repeatable",
+    )
     add("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
     add("--against", default="all", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
     add("--episodes", type=_positive, help="test episodes (default: the scenario's)")
@@ -151,6 +157,7 @@ def _draw(
     from smartgrid_core.controllers import make_controller
     from trainer import plots
     from trainer.evaluate import record_episode
+    from trainer.learning_plot import plot_learning
 
     written = [plots.plot_scoreboard(board, folder / "scoreboard.png")]
     day = 1 if config.episode_days >= 2 else 0  # the second day: batteries have forgotten where they began
@@ -164,7 +171,7 @@ def _draw(
         metrics = Path(checkpoint).expanduser() / "metrics.jsonl"
         if metrics.is_file() and metrics.stat().st_size:
             name = _file_name(metrics.resolve().parent.name, curves)
-            written.append(plots.plot_learning_curve(metrics, folder / f"learning-{name}.png"))
+            written.append(plot_learning(metrics, folder / f"learning-{name}.png"))
     return written
 
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: a day of a community, the scoreboard, a learning curve. PNG files.
+"""Pictures of an evaluation: a day of a community, the scoreboard. PNG files.
 
 Colours are those of Okabe and Ito (2008, Color Universal Design), told apart with any colour vision.
 """
@@ -6,7 +6,6 @@ Colours are those of Okabe and Ito (2008, Color Universal Design), told apart wi
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +106,7 @@ def plot_day(record: EpisodeRecord, config: GridConfig, path: str | Path, *, gri
             _hours(axes, labelled=axes is community[3])
         _title_day(figure, record, config, grid, day, len(shown))
         _day_legend(figure, view)
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 class _View(NamedTuple):
@@ -300,7 +299,7 @@ def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
         for x, text in zip(COLUMNS_X, ("score", "EUR"), strict=True):
             axes.text(x, 1.012, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color="#5B616B")
         _kind_legend(axes, rows)
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 def _row_name(row: Row, episodes: int) -> str:
@@ -329,70 +328,7 @@ def _kind_legend(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2, fontsize=8.5)
 
 
-def plot_learning_curve(metrics: str | Path, path: str | Path) -> Path:
-    """Validation score and learning reward over environment steps, with the wall time above.
-
-    Args:
-        metrics: a run's metrics.jsonl: lines with env_steps, seconds, learning_reward (per prosumer), and
-            validation_score where the policy was validated.
-        path: of the PNG.
-
-    Raises:
-        ValueError: there is no line to draw.
-    """
-    lines = [json.loads(line) for line in Path(metrics).read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{metrics} is empty: nothing was logged yet")
-    steps = np.array([line["env_steps"] for line in lines], dtype=float) / 1e6
-    minutes = np.array([line["seconds"] for line in lines], dtype=float) / 60
-    validated = [i for i, line in enumerate(lines) if line.get("validation_score") is not None]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 6.2), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.6, 1))
-        scores = np.array([lines[i]["validation_score"] for i in validated], dtype=float)
-        if len(scores):
-            _plot_scores(top, steps[validated], scores)
-        else:
-            top.text(0.5, 0.5, "not validated yet", transform=top.transAxes, ha="center", color="#5B616B")
-        top.set_ylabel("validation score")
-        top.set_title(f"Learning curve · {Path(metrics).resolve().parent.name}", fontsize=12, pad=10)
-        _plot_rewards(bottom, steps, np.array([np.atleast_1d(line["learning_reward"]) for line in lines], dtype=float))
-        bottom.set_xlabel("environment steps, millions")
-        bottom.set_xlim(0, float(steps[-1]) * 1.02)
-        _minutes_above(top, steps, minutes)
-        return _save(figure, path)
-
-
-def _plot_scores(axes: Axes, steps: np.ndarray, scores: np.ndarray) -> None:
-    axes.plot(steps, scores, color=GREEN, linewidth=1.8, marker="o", markersize=4)
-    best = int(scores.argmax())
-    axes.plot(steps[best], scores[best], marker="*", markersize=14, color=ORANGE, linestyle="none")
-    late = steps[best] > 0.9 * steps[-1]  # keep the words within the frame
-    axes.annotate(f"best {scores[best]:.3f}", (steps[best], scores[best]), xytext=(0, 9), textcoords="offset points",
-                  ha="right" if late else "center", fontweight="bold")  # fmt: skip
-    axes.axhline(1, color=ORANGE, linewidth=1.1, linestyle=(0, (5, 3)))
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_ylim(max(-1.0, min(-0.08, float(scores.min()) - 0.05)), 1.12)
-
-
-def _plot_rewards(axes: Axes, steps: np.ndarray, rewards: np.ndarray) -> None:
-    """Mean over prosumers with the span between the lowest and the highest; rewards [lines, N]."""
-    axes.fill_between(steps, rewards.min(1), rewards.max(1), color=SKY, alpha=0.35, linewidth=0, label="all prosumers")
-    axes.plot(steps, rewards.mean(1), color=BLUE, linewidth=1.4, label="mean")
-    axes.set_ylabel("learning reward\nper step, EUR")
-    axes.legend(loc="lower right", ncols=2, fontsize=8.5)
-
-
-def _minutes_above(axes: Axes, steps: np.ndarray, minutes: np.ndarray) -> None:
-    """A second axis above that says what the steps took."""
-    above = axes.secondary_xaxis("top")
-    ticks = [tick for tick in MaxNLocator(7).tick_values(0, minutes[-1]) if 0 <= tick <= minutes[-1]]
-    above.set_xticks(np.interp(ticks, [0, *minutes], [0, *steps]), [f"{tick:g}" for tick in ticks])
-    above.set_xlabel("wall time, minutes")
-    above.spines["top"].set_visible(False)
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.2)

@@ -12,6 +12,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from smartgrid_core.errors import ConfigError
 from trainer.actors import Actor, build_actor
+from trainer.exported import SUFFIXES, load_exported
 from trainer.runs import load_checkpoint
 
 
@@ -52,11 +53,15 @@ class PolicyController:
 
 
 def load_policy(path: str | Path) -> PolicyController:
-    """Policy of a run folder (its best) or of one checkpoint folder.
+    """Policy of a run folder (its best), of one checkpoint folder, or of an exported file (.onnx, .pt2).
 
     Raises:
         ConfigError: no checkpoint there, or one of another format.
+        MissingExtraError: an .onnx file, and onnxruntime is not installed.
     """
+    if Path(path).suffix in SUFFIXES.values() and not Path(path).expanduser().is_dir():
+        exported, about = load_exported(path)
+        return PolicyController(exported, about, name=f"{about['algorithm']} ({about['run']}, {exported.format})")
     weights, about = load_checkpoint(path)
     actor = build_actor(about)
     actor.load_state_dict(weights)

@@ -50,6 +50,8 @@ class Training:
         self.folder = RunFolder(folder)
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
         self.validated, self.best = 0, float("-inf")
+        self.stale = 0  # validations since the best one
+        self.interrupted = False  # by Ctrl-C
         self.state, self.obs = self.sim.reset()
 
     @property
@@ -63,8 +65,13 @@ class Training:
         by_time = self.seconds / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
         return min(1.0, max(self.iteration / self.config.iterations, by_time))
 
+    @property
+    def on_plateau(self) -> bool:
+        """Whether the last `patience` validations brought no better score."""
+        return 0 < self.config.patience <= self.stale
+
     def run(self) -> None:
-        """Train to the end. Ctrl-C saves `last` and returns.
+        """Train to the end, or to a plateau. Ctrl-C saves `last` and returns.
 
         Raises:
             TrainingError: the loss stopped being finite.
@@ -82,9 +89,15 @@ class Training:
         with self._tensorboard() as board, TrainingProgress(self) as bar:
             try:
                 self._warm_up(bar)
-                while self.progress < 1.0:
+                while self.progress < 1.0 and not self.on_plateau:
                     self._iterate(board, bar)
+                if self.on_plateau:
+                    bar.message(
+                        f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "
+                        f"{self.config.patience}); --resume with a larger --patience, or 0, goes on"
+                    )
             except KeyboardInterrupt:
+                self.interrupted = True
                 bar.message("interrupted: saved; continue with --resume")
             self.save("last")
 
@@ -154,8 +167,9 @@ class Training:
         """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
         start = time.perf_counter()
         result = self.validation.run(self.controller())
+        self.stale += 1
         if result["score"] > self.best:
-            self.best = result["score"]
+            self.best, self.stale = result["score"], 0
             self.save("best", resumable=False)
         self.save("last")
         if self.config.keep_checkpoints:
@@ -189,7 +203,7 @@ class Training:
                 "shape": self._shape(), "learner": self.learner.state_dict(),
                 "state": dict(self.state._asdict()), "obs": self.obs, "rng": _rng_state(self.device),
                 "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps,
-                "best": self.best, "validated": self.validated,
+                "best": self.best, "validated": self.validated, "stale": self.stale,
             }  # fmt: skip
         self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
 
@@ -199,6 +213,7 @@ class Training:
         self.obs = saved["obs"].to(self.device)
         self.iteration, self.seconds = saved["iteration"], saved["seconds"]
         self.env_steps, self.best, self.validated = saved["env_steps"], saved["best"], saved["validated"]
+        self.stale = saved.get("stale", 0)  # absent in runs begun before it was counted
         _set_rng_state(saved["rng"], self.device)
         self.folder.truncate_metrics(self.iteration)
 

@@ -53,6 +53,9 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     training = Training(config, scenario, folder, arguments.resume)
     _announce(training)
     training.run()
+    _draw(folder)
+    if training.interrupted:
+        return 130
     if not arguments.no_evaluate:
         from trainer.evaluate_cli import main as evaluate
 
@@ -62,6 +65,15 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
         options += ["--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv")]
         return evaluate([*options, "--plots", str(report)])
     return 0
+
+
+def _draw(folder: Path) -> None:
+    """learning.png beside the metrics it shows."""
+    metrics = folder / "metrics.jsonl"
+    if metrics.exists() and metrics.stat().st_size:
+        from trainer.learning_plot import plot_learning
+
+        print(f"wrote {plot_learning(metrics, folder / 'learning.png')}")
 
 
 def _announce(training: Any) -> None:

@@ -13,8 +13,10 @@ from matplotlib.image import imread
 
 from smartgrid_core.config import GridConfig
 from smartgrid_core.controllers import EpisodeRecord, make_controller
+from smartgrid_core.types import RewardParts
 from trainer import plots
 from trainer.evaluate import record_episode
+from trainer.learning_plot import plot_learning
 from trainer.scoreboard import Row, Scoreboard
 
 
@@ -96,13 +98,15 @@ def test_scoreboard_without_any_score(tmp_path: Path) -> None:
 def test_learning_curve(validated: bool, tmp_path: Path) -> None:
     lines = []
     for k in range(1, 60):
-        line = {"iteration": k, "env_steps": 10_000 * k, "seconds": 2.0 * k, "learning_reward": [k / 60, k / 30]}
+        line: dict[str, object] = {"iteration": k, "env_steps": 10_000 * k, "seconds": 2.0 * k, "collect_s": 1.0}
+        line |= {"update_s": 1.0, "agent_steps_per_s": 5e4, "learning_reward": [k / 60, k / 30]}
+        line |= {f"reward_{part}": [-1 / k, -2 / k] for part in RewardParts._fields}
         if validated and k % 10 == 0:
-            line["validation_score"] = 1 - 1 / k
+            line |= {"validation_score": 1 - 1 / k, "validation_cost_eur": 100 / k}
         lines.append(json.dumps(line))
     metrics = tmp_path / "metrics.jsonl"
-    metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    pixels = picture(plots.plot_learning_curve(metrics, tmp_path / "learning.png"))
+    metrics.write_text("\n".join(lines) + '\n{"iteration": 60, "env_', encoding="utf-8")  # killed while writing
+    pixels = picture(plot_learning(metrics, tmp_path / "learning.png"))
     assert has(pixels, plots.BLUE)
     assert has(pixels, plots.GREEN) is validated
 
@@ -110,4 +114,4 @@ def test_learning_curve(validated: bool, tmp_path: Path) -> None:
 def test_learning_curve_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(ValueError, match="nothing was logged"):
-        plots.plot_learning_curve(tmp_path / "metrics.jsonl", tmp_path / "never.png")
+        plot_learning(tmp_path / "metrics.jsonl", tmp_path / "never.png")

@@ -12,6 +12,7 @@ import torch
 import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
+from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from trainer.actors import GaussianActor
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config
 from trainer.networks import StackedMLP, clip_gradients_per_agent
@@ -103,6 +104,44 @@ def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, mo
     training.run()
     assert training.iteration == 1
     assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
+
+
+@pytest.mark.usefixtures("quick_profiles")
+def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iterate = Training._iterate
+
+    def interrupted(self: Training, *arguments: Any) -> None:
+        if self.iteration == 1:
+            raise KeyboardInterrupt
+        iterate(self, *arguments)
+
+    monkeypatch.setattr(Training, "_iterate", interrupted)
+    options = ["--num_grids", "4", "--horizon", "4", "--compile", "false", "--iterations", "3", "--validations", "1"]
+    options += ["--episode_days", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert train_main(options) == 130
+    assert (tmp_path / "run/learning.png").stat().st_size > 10_000
+    assert (tmp_path / "run/checkpoints/last").is_dir()
+    assert not (tmp_path / "run/evaluation").exists()
+
+
+def test_a_plateau_ends_the_run_and_the_count_survives_a_resume(
+    tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([0.5, 0.4, 0.6, 0.6, 0.3, 0.2, 0.1])
+
+    class Scripted(Unvalidated):
+        def run(self, _: object) -> dict[str, float]:
+            return {"score": next(scores), "cost_eur": 0.0}
+
+    monkeypatch.setattr(train_module, "Validation", Scripted)
+    settings: dict[str, Any] = {"iterations": 10, "validations": 10}
+    assert _run(tmp_path / "run", scenario, **settings, patience=2).iteration == 5  # two after the third, the best
+    assert "no better score than 0.600 in 2 validations (patience = 2)" in " ".join(capsys.readouterr().out.split())
+    assert _run(tmp_path / "run", scenario, resume=True, **settings, patience=2).iteration == 5
+    resumed = _run(tmp_path / "run", scenario, resume=True, **settings, patience=4)
+    assert (resumed.iteration, resumed.best) == (7, 0.6)
 
 
 def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path, scenario: GridConfig) -> None:
