@@ -27,9 +27,12 @@ from trainer.train import Training
 SMALL = {
     "horizon": 4, "hidden": (16,), "iterations": 2, "validations": 1, "device": "cpu", "final_learning_rate": 1.0,
     "ppo": {"minibatches": 1, "epochs": 2}, "shac": {"critic_batch": 4096},
-    "qmix": {"replay": 40, "batch": 16, "updates": 2, "epsilon_start": 0.0, "epsilon_end": 0.0},
+    "qmix": {"replay": 64, "batch": 16, "updates": 2, "epsilon_start": 0.0, "epsilon_end": 0.0},
 }  # fmt: skip
-CHANCE = {"ppo": {"minibatches": 2}, "shac": {"critic_batch": 8}, "qmix": SMALL["qmix"] | {"epsilon_end": 1.0}}
+CHANCE = {
+    "ppo": {"minibatches": 2}, "shac": {"critic_batch": 8},
+    "qmix": {"replay": 64, "batch": 16, "updates": 2, "epsilon_end": 1.0},
+}  # fmt: skip
 
 
 class Unvalidated:
