@@ -58,8 +58,12 @@ def job() -> str | None:
 
 
 def restarted() -> bool:
-    """Whether torchrun began this process in place of one that died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    """Whether torchrun may have begun this process in place of one that died; machines count only their own deaths."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 or _machines() > 1
+
+
+def _machines() -> int:
+    return int(os.environ.get("GROUP_WORLD_SIZE", "1"))
 
 
 # Start and stop -----------------------------------------------------------------------------------------
@@ -85,7 +89,7 @@ def ranks(device: str) -> Iterator[str]:
 def _start(device: str) -> str:
     kind, _, index = device.partition(":")
     if kind != "cuda":
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        _join("gloo")
         return device
     here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if index:
@@ -94,8 +98,17 @@ def _start(device: str) -> str:
         raise RankError(f"--nproc-per-node={here}: this machine has {gpus} GPUs; start one rank a GPU, or --device cpu")
     device = f"cuda:{os.environ['LOCAL_RANK']}"
     torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    _join("cpu:gloo,cuda:nccl")
     return device
+
+
+def _join(backend: str) -> None:
+    """Meet the other ranks at torchrun's store, which outlives restarts and with it the addresses of the dead."""
+    store, own, world = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
+    store.set_timeout(PATIENCE)
+    attempt = "" if _machines() > 1 else os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
+    own_store = dist.PrefixStore(f"attempt-{attempt}", store)
+    dist.init_process_group(backend, store=own_store, rank=own, world_size=world, timeout=PATIENCE)
 
 
 def stop() -> None:
