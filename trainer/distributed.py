@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from smartgrid_core.errors import UserError
 
@@ -104,10 +105,10 @@ def _start(device: str) -> str:
 
 def _join(backend: str) -> None:
     """Meet the other ranks at torchrun's store, which outlives restarts and with it the addresses of the dead."""
-    store, own, world = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
+    store, own, world = next(iter(rendezvous("env://", timeout=PATIENCE)))
     store.set_timeout(PATIENCE)
     attempt = "" if _machines() > 1 else os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
-    own_store = dist.PrefixStore(f"attempt-{attempt}", store)
+    own_store = dist.PrefixStore(f"attempt-{attempt}", store)  # pyright: ignore[reportPrivateImportUsage]
     dist.init_process_group(backend, store=own_store, rank=own, world_size=world, timeout=PATIENCE)
 
 
