@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+
+# Threads that spin while they wait for one another make a step twenty times slower where something else wants the
+# cores; read once, before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 USAGE = """usage: python -m trainer {train,evaluate,export} …
 

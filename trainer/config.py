@@ -50,7 +50,7 @@ class ShacConfig(_Settings):
     critic_minibatches: PositiveInt = 4
     """Critic updates per iteration."""
     critic_batch: PositiveInt = 1024
-    """Decisions in a critic update."""
+    """Decisions in a critic update; all of the iteration's where it has no more."""
     adam_betas: tuple[float, float] = (0.7, 0.95)
     """Adam's decay rates; short memory, as in the paper, because the gradient is exact and its scene changes."""
 
@@ -96,7 +96,7 @@ class TrainConfig(_Settings):
     """Run the simulator's step through torch.compile; pays off in long runs."""
 
     num_grids: PositiveInt = 256
-    """Communities simulated in parallel."""
+    """Communities simulated in parallel, by each process where torchrun starts several."""
     horizon: PositiveInt = 32
     """Decisions per grid and iteration."""
     hold_h: PositiveFloat = 1.0

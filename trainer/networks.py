@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainer.distributed import moments
+
 
 class StackedLinear(nn.Module):
     """N independent linear layers: x [N, M, in] -> [N, M, out]."""
@@ -58,10 +60,10 @@ class StackedMLP(nn.Module):
         self.identity = nn.Parameter(torch.randn(1, num_agents, widths[1]) * 0.1) if shared else None
 
     def standardise(self, x: Tensor) -> None:
-        """Take mean and spread of the inputs from data [..., N, I]; entries that never change pass as 0."""
+        """Take mean and spread of the inputs from data [..., N, I] of all ranks; what never changes passes as 0."""
         flat = x.flatten(0, -3) if self.identity is None else x.flatten(0, -2)[:, None]
-        spread = flat.std(0)
-        self.mean.copy_(flat.mean(0))
+        mean, spread = moments(flat, 0)
+        self.mean.copy_(mean)
         self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
 
     def forward(self, x: Tensor) -> Tensor:

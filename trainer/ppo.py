@@ -10,6 +10,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from trainer.actors import GaussianActor
 from trainer.config import TrainConfig
+from trainer.distributed import average_gradients, generator, mean_over_ranks, moments
 from trainer.learner import Collected
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo_functions import Batch, Losses, advantages, normal_log_prob, ppo_losses, standardised
@@ -32,7 +33,7 @@ class Ppo:
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.size = sum(p.numel() for p in self.parameters)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = generator(config.seed)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False
 
@@ -60,7 +61,7 @@ class Ppo:
     def _fix_scales(self, obs: Tensor, reward: Tensor) -> None:
         """Take units from the first batch, once: spreads of rewards [T, B, N] and inputs [T, B, N, O] per agent."""
         if not self.scaled:
-            self.reward_scale.copy_(reward.std(dim=(0, 1)).clamp_min(1e-4))
+            self.reward_scale.copy_(moments(reward, (0, 1))[1].clamp_min(1e-4))
             self.actor.network.standardise(obs)
             self.critic.standardise(obs)
             self.scaled = True
@@ -81,7 +82,8 @@ class Ppo:
                 losses, norm = self._descend(Batch(*(x[rows] for x in batch)))
                 logs.append(losses)
                 norms.append(norm)
-            if torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean() > config.target_kl:
+            kl = torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()
+            if mean_over_ranks(kl) > config.target_kl:
                 break
         mean = Losses(*(torch.stack(values).mean() for values in zip(*logs, strict=True)))
         return {
@@ -118,6 +120,7 @@ class Ppo:
         total = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        average_gradients(self.parameters)
         norm = clip_gradients_per_agent(self.parameters, self.config.max_grad_norm)
         self.optimiser.step()
         return Losses(*(x.detach() for x in losses)), norm

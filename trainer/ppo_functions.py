@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainer.distributed import moments
+
 
 class Batch(NamedTuple):
     """M decisions of all agents."""
@@ -53,8 +55,9 @@ def advantages(
 
 
 def standardised(x: Tensor) -> Tensor:
-    """x [T, B, N] with mean 0 and spread 1 for each agent."""
-    return (x - x.mean((0, 1))) / x.std((0, 1)).clamp_min(1e-4)
+    """x [T, B, N] with mean 0 and spread 1 for each agent, over all ranks."""
+    mean, spread = moments(x, (0, 1))
+    return (x - mean) / spread.clamp_min(1e-4)
 
 
 def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from trainer.distributed import is_first
+
 if TYPE_CHECKING:
     from trainer.train import Training
 
@@ -15,7 +17,7 @@ class TrainingProgress:
     """A progress bar on a terminal, a line per validation elsewhere."""
 
     def __init__(self, training: Training):
-        self.training, self.console = training, Console()
+        self.training, self.console = training, Console(quiet=not is_first())
         self.score: float | None = None
         self.bar = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:3.0f} %"),

@@ -17,6 +17,7 @@ from torchrl.modules.models.multiagent import QMixer
 from smartgrid_core import Simulator, State
 from trainer.actors import MenuActor
 from trainer.config import TrainConfig
+from trainer.distributed import average_gradients, generator, moments
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, steps_of_hold
 from trainer.networks import clip_gradients_per_agent
@@ -55,7 +56,7 @@ class Qmix:
         self.experience_bytes = self.replay.nbytes
         self.learning_reward = LearningReward(config, sim)
         self.reward_scale = torch.ones((), device=sim.device)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = generator(config.seed)
         self.scaled = False
 
     def warm_up(self, state: State) -> None:
@@ -98,7 +99,7 @@ class Qmix:
         """Take units of reward and inputs from the first experience, once."""
         if not self.scaled:
             filled = len(self.replay)
-            self.reward_scale.copy_(self.replay.data.reward[:filled].std().clamp_min(1e-4))
+            self.reward_scale.copy_(moments(self.replay.data.reward[:filled])[1].clamp_min(1e-4))
             self.actor.network.standardise(self.replay.data.obs[:filled])
             self.target.load_state_dict(self.value.state_dict())
             self.scaled = True
@@ -115,6 +116,7 @@ class Qmix:
             loss, value = td_loss(self.value, self.target, batch, self.config.gamma)
             self.optimiser.zero_grad()
             loss.backward()
+            average_gradients(self.parameters)
             norms.append(clip_gradients_per_agent(list(self.actor.parameters()), self.config.max_grad_norm))
             nn.utils.clip_grad_norm_(self.value.mixer.parameters(), self.config.max_grad_norm)
             self.optimiser.step()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -57,8 +57,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
 
-    def create(self, config: Mapping[str, Any], resume: bool) -> None:
-        """Make the folder and write config.json.
+    def create(self, config: Mapping[str, Any], resume: bool, job: str | None = None) -> None:
+        """Make the folder and write config.json, and the name of the torchrun job whose restarts may go on with it.
 
         Raises:
             ConfigError: the folder holds another run and `resume` was not asked for.
@@ -70,6 +70,13 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         text = json.dumps(config, indent=2, default=str) + "\n"
         write_atomically(self.path / "config.json", text.encode())
+        if job is not None:
+            write_atomically(self.path / ".job", job.encode())
+
+    def is_of(self, job: str | None) -> bool:
+        """Whether this torchrun job began or resumed the run."""
+        mark = self.path / ".job"
+        return job is not None and mark.exists() and mark.read_text() == job
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
@@ -86,12 +93,13 @@ class RunFolder:
         self,
         name: str,
         weights: Mapping[str, Tensor],
-        training: Mapping[str, Any] | None,
+        training: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         about: Mapping[str, Any],
     ) -> Path:
         """Write checkpoint `name`: weights.safetensors, about.json and, to resume, training.pt.
 
-        Everything goes into a new folder that then takes the old one's place.
+        Of several ranks, rank r > 0 has training-r.pt. Everything goes into a new folder that then takes the old one's
+        place.
         """
         target = self.checkpoints / name
         temporary = Path(tempfile.mkdtemp(dir=self.checkpoints, prefix=f".{name}."))
@@ -100,8 +108,8 @@ class RunFolder:
                 {k: v.detach().cpu().contiguous() for k, v in weights.items()},
                 temporary / "weights.safetensors",
             )
-            if training is not None:
-                torch.save(dict(training), temporary / "training.pt")
+            for rank, part in enumerate([training] if isinstance(training, Mapping) else training or []):
+                torch.save(dict(part), temporary / (f"training-{rank}.pt" if rank else "training.pt"))
             text = json.dumps({"format": FORMAT, **about}, indent=2, default=str) + "\n"
             write_atomically(temporary / "about.json", text.encode())
             old = self.checkpoints / f".{name}.old"
@@ -121,20 +129,28 @@ class RunFolder:
         for path in numbered[: max(len(numbered) - keep, 0)]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def load_training(self, name: str = "last") -> dict[str, Any]:
-        """What `--resume` continues from.
+    def load_training(self, name: str = "last", rank: int = 0) -> dict[str, Any]:
+        """What `--resume` continues from, as rank 0 or another left it.
 
         Raises:
             ConfigError: there is no such checkpoint.
         """
-        path = self.checkpoints / name / "training.pt"
-        if not path.is_file():  # a kill between the two renames of `save` leaves the old one under its other name
-            path = self.checkpoints / f".{name}.old" / "training.pt"
-        if not path.is_file():
+        path = self._find_training(name, rank)
+        if path is None:
             raise ConfigError(
                 f"nothing to resume: {self.checkpoints / name} holds no training state; start without --resume"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
+
+    def can_resume(self) -> bool:
+        """Whether `load_training` finds something."""
+        return self._find_training("last", 0) is not None
+
+    def _find_training(self, name: str, rank: int) -> Path | None:
+        # A kill between the two renames of `save` leaves the old checkpoint under its other name.
+        file = f"training-{rank}.pt" if rank else "training.pt"
+        paths = (self.checkpoints / folder / file for folder in (name, f".{name}.old"))
+        return next((path for path in paths if path.is_file()), None)
 
 
 def shipped_policies() -> dict[str, Path]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from trainer.actors import DeterministicActor
 from trainer.config import TrainConfig
+from trainer.distributed import average_gradients, generator, moments
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, steps_of_hold
 from trainer.networks import StackedMLP, clip_gradients_per_agent
@@ -51,7 +52,7 @@ class Shac:
         self.learning_reward = LearningReward(config, sim, config.gamma ** (1 / self.hold))
         self.reward_scale = torch.ones((), device=device)
         self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = generator(config.seed)
         self.scaled = False
         self.window: Window | None = None
 
@@ -69,7 +70,7 @@ class Shac:
             self.critic.standardise(first.obs)
         collected, self.window = self._act(state, obs)
         if not self.scaled:
-            self.reward_scale.copy_(self.window.reward.detach().std().clamp_min(1e-4))
+            self.reward_scale.copy_(moments(self.window.reward.detach())[1].clamp_min(1e-4))
         return collected
 
     def _act(self, state: State, obs: Tensor) -> tuple[Collected, Window]:
@@ -109,6 +110,7 @@ class Shac:
         loss = self.objective(window)
         for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
             weight.grad = gradient
+        average_gradients(self.weights)
         norm = clip_gradients_per_agent(self.weights, self.config.max_grad_norm)
         self.optimiser.step()
         targets = lambda_targets(
@@ -132,20 +134,29 @@ class Shac:
     def _fit_critic(self, obs: Tensor, targets: Tensor) -> Tensor:
         """Regress on targets [M, N] for obs [M, N, O]; mean loss in units of the targets' spread."""
         rate = NORM_RATE if self.scaled else 1.0
-        self.value_mean.lerp_(targets.mean(0), rate)
-        self.value_spread.lerp_(targets.std(0).clamp_min(1e-3), rate)
+        mean, spread = moments(targets, 0)
+        self.value_mean.lerp_(mean, rate)
+        self.value_spread.lerp_(spread.clamp_min(1e-3), rate)
         self.scaled = True
         targets = (targets - self.value_mean) / self.value_spread
         losses = []
         for _ in range(self.config.shac.critic_minibatches):
-            rows = torch.randint(len(obs), (self.config.shac.critic_batch,), generator=self.generator).to(obs.device)
+            rows = self._draw(len(obs)).to(obs.device)
             loss = (self.critic(obs[rows])[..., 0] - targets[rows]).square().mean(0).sum()
             self.critic_optimiser.zero_grad()
             loss.backward()
+            average_gradients(self.critic.parameters())
             clip_gradients_per_agent(list(self.critic.parameters()), self.config.max_grad_norm)
             self.critic_optimiser.step()
             losses.append(loss.detach())
         return torch.stack(losses).mean()
+
+    def _draw(self, decisions: int) -> Tensor:
+        """Rows of a critic update: drawn, or all where no more are asked for than there are."""
+        size = self.config.shac.critic_batch
+        if size >= decisions:
+            return torch.arange(decisions)
+        return torch.randint(decisions, (size,), generator=self.generator)
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers, units and the generator of the critics' minibatches."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from smartgrid_core import GridConfig, Simulator, State
 from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
+from trainer import distributed
 from trainer.config import TrainConfig
 from trainer.learner import Collected, make_learner
 from trainer.policy import PolicyController
@@ -42,10 +43,13 @@ class Training:
             self.device,
             config.seed,
             auto_reset=True,
+            first_grid=distributed.rank() * config.num_grids,
             stagger=True,
             compile=config.compile,
         )
         self.learner = make_learner(config, self.sim)
+        distributed.broadcast(self.learner.state_dict())
+        distributed.seed_rank(config.seed)
         self.validation = Validation(scenario, config.validation_episodes, self.device)
         self.folder = RunFolder(folder)
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
@@ -56,8 +60,8 @@ class Training:
 
     @property
     def steps_per_iteration(self) -> int:
-        """Environment steps (one grid, one step) an iteration takes."""
-        return self.config.horizon * self.config.num_grids * self.learner.hold
+        """Environment steps (one grid, one step) an iteration takes, on all ranks together."""
+        return self.config.horizon * self.config.num_grids * self.learner.hold * distributed.world_size()
 
     @property
     def progress(self) -> float:
@@ -76,21 +80,16 @@ class Training:
         Raises:
             TrainingError: the loss stopped being finite.
         """
-        settings = {
-            "train": self.config.model_dump(mode="json"),
-            "scenario": self.scenario.model_dump(mode="json"),
-        }
-        saved = self.folder.load_training() if self.resume else None  # first: a refusal must leave nothing behind
-        if saved is not None:
-            self._refuse_other_shapes(saved)
-        self.folder.create(settings, self.resume)
-        if saved is not None:
-            self._restore(saved)
-        with self._tensorboard() as board, TrainingProgress(self) as bar:
+        saved = distributed.dealt(self._open)
+        news = [] if saved is None else self._restore(saved)
+        with self._tensorboard() as board, TrainingProgress(self) as bar, distributed.Interruption() as interruption:
+            for line in news:
+                bar.message(line)
             try:
                 self._warm_up(bar)
                 while self.progress < 1.0 and not self.on_plateau:
                     self._iterate(board, bar)
+                    interruption.check()
                 if self.on_plateau:
                     bar.message(
                         f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "
@@ -100,6 +99,24 @@ class Training:
                 self.interrupted = True
                 bar.message("interrupted: saved; continue with --resume")
             self.save("last")
+
+    def _open(self) -> list[dict[str, Any] | None]:
+        """Make or open the run folder; what each rank resumes from, None where the run begins."""
+        settings = {
+            "train": self.config.model_dump(mode="json"),
+            "scenario": self.scenario.model_dump(mode="json"),
+        }
+        world, job = distributed.world_size(), distributed.job()
+        again = distributed.restarted() and self.folder.is_of(job)  # a rank died: torchrun started all of them anew
+        saved: list[dict[str, Any] | None] = [None] * world
+        if self.resume or (again and self.folder.can_resume()):
+            first = self.folder.load_training()  # before anything is written: a refusal must leave nothing behind
+            self._refuse_other_shapes(first)
+            left = first.get("world_size", 1)
+            saved = [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
+        self.folder.create(settings, self.resume or again, job)
+        self.folder.truncate_metrics(saved[0]["iteration"] if saved[0] else 0)
+        return saved
 
     def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
         """What is resumed must have the networks and the grids of what was saved."""
@@ -133,11 +150,12 @@ class Training:
         self.state, self.obs = collected.state, collected.obs
         middle = time.perf_counter()
         logs = self.learner.update(self.progress)
-        updated = time.perf_counter()
+        times = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
+        collect_s, update_s = distributed.mean_over_ranks(times).tolist()
         self.iteration += 1
         self.env_steps += self.steps_per_iteration
-        self.seconds += updated - start
-        record = self._record(collected, logs, middle - start, updated - middle)
+        self.seconds += collect_s + update_s
+        record = distributed.averaged(self._record(collected, logs, collect_s, update_s))
         broken = {key: value for key, value in record.items() if key.startswith("loss") and not np.isfinite(value)}
         for key, value in broken.items():
             raise TrainingError(
@@ -146,8 +164,9 @@ class Training:
             )
         if self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0:
             record |= self._validate()
-        self.folder.append_metrics(record)
-        _to_tensorboard(board, record, self.env_steps)
+        if distributed.is_first():
+            self.folder.append_metrics(record)
+            _to_tensorboard(board, record, self.env_steps)
         bar.update(record)
 
     def _record(self, collected: Collected, logs: dict[str, Any], collect_s: float, update_s: float) -> dict[str, Any]:
@@ -156,6 +175,7 @@ class Training:
         agent_steps = self.steps_per_iteration * self.sim.num_agents
         return {
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
+            "world_size": distributed.world_size(),
             "agent_steps_per_s": agent_steps / (collect_s + update_s), "collect_s": collect_s, "update_s": update_s,
             **{f"reward_{name}": value.tolist() for name, value in parts.items()},
             "learning_reward": collected.learning_reward.tolist(),
@@ -166,7 +186,7 @@ class Training:
     def _validate(self) -> dict[str, float]:
         """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
         start = time.perf_counter()
-        result = self.validation.run(self.controller())
+        result = distributed.by_first(lambda: self.validation.run(self.controller()))
         self.stale += 1
         if result["score"] > self.best:
             self.best, self.stale = result["score"], 0
@@ -174,8 +194,8 @@ class Training:
         self.save("last")
         if self.config.keep_checkpoints:
             self.save(f"{self.iteration:06d}", resumable=False)
-            self.folder.prune(self.config.keep_checkpoints)
-        self.seconds += time.perf_counter() - start
+            distributed.by_first(lambda: self.folder.prune(self.config.keep_checkpoints))
+        self.seconds += distributed.by_first(lambda: time.perf_counter() - start)
         self.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}
 
@@ -197,28 +217,37 @@ class Training:
 
     def save(self, name: str, resumable: bool = True) -> None:
         """Write a checkpoint; a resumable one holds all that the next iteration depends on."""
-        training = None
+        ranks = None
         if resumable:
             training = {
-                "shape": self._shape(), "learner": self.learner.state_dict(),
+                "world_size": distributed.world_size(), "shape": self._shape(), "learner": self.learner.state_dict(),
                 "state": dict(self.state._asdict()), "obs": self.obs, "rng": _rng_state(self.device),
                 "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps,
                 "best": self.best, "validated": self.validated, "stale": self.stale,
             }  # fmt: skip
-        self.folder.save(name, self.learner.actor.state_dict(), training, self._about())
+            ranks = distributed.gathered(training)
+        distributed.by_first(lambda: self.folder.save(name, self.learner.actor.state_dict(), ranks, self._about()))
 
-    def _restore(self, saved: dict[str, Any]) -> None:
+    def _restore(self, saved: dict[str, Any]) -> list[str]:
+        """Take over what was saved; returns what to tell."""
         self.learner.load_state_dict(saved["learner"])
-        self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
-        self.obs = saved["obs"].to(self.device)
         self.iteration, self.seconds = saved["iteration"], saved["seconds"]
         self.env_steps, self.best, self.validated = saved["env_steps"], saved["best"], saved["validated"]
         self.stale = saved.get("stale", 0)  # absent in runs begun before it was counted
+        before, now = saved.get("world_size", 1), distributed.world_size()
+        if before != now:
+            distributed.seed_rank(self.config.seed + self.iteration)
+            return [f"resumed with {now} processes a run of {before}: weights go on, grids start afresh"]
+        self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
+        self.obs = saved["obs"].to(self.device)
         _set_rng_state(saved["rng"], self.device)
-        self.folder.truncate_metrics(self.iteration)
+        return [f"resumed at iteration {self.iteration}"]
 
     @contextmanager
     def _tensorboard(self) -> Iterator[Any]:
+        if not distributed.is_first():
+            yield None
+            return
         from torch.utils.tensorboard.writer import SummaryWriter
 
         writer = SummaryWriter(str(self.folder.path), purge_step=self.env_steps or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512,
 --ppo.epochs 2), and so is every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05,
---prosumers.*.battery.capacity_kwh 5)."""
+--prosumers.*.battery.capacity_kwh 5). On K processes or GPUs, each with num_grids communities of its own:
+torchrun --standalone --nproc-per-node=K --max-restarts=3 -m trainer train ...; after the death of a process all
+start again and go on from the last checkpoint."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,12 +39,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _train(arguments, parse_overrides(rest))
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0")  # of torchrun's processes
+        print(f"error: {error}" if rank == "0" else f"rank {rank}: {error}", file=sys.stderr)
         return 2
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from smartgrid_core import GridConfig
+    from trainer import distributed
     from trainer.config import TrainConfig, load_train_config
     from trainer.train import Training, resolve_device
 
@@ -50,13 +55,17 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     scenario = GridConfig.load(arguments.scenario, **{k: v for k, v in overrides.items() if k not in own})
     config = load_train_config(device, {"algorithm": arguments.algorithm, **own})
     folder = arguments.out or Path("runs") / scenario.name
-    training = Training(config, scenario, folder, arguments.resume)
-    _announce(training)
-    training.run()
-    _draw(folder)
+    with distributed.ranks(device) as own_device:
+        config, first = config.model_copy(update={"device": own_device}), distributed.is_first()
+        training = Training(config, scenario, folder, arguments.resume)
+        if first:
+            _announce(training, distributed.world_size())
+        training.run()
+    if first:
+        _draw(folder)
     if training.interrupted:
         return 130
-    if not arguments.no_evaluate:
+    if first and not arguments.no_evaluate:
         from trainer.evaluate_cli import main as evaluate
 
         report = folder / "evaluation"
@@ -76,16 +85,17 @@ def _draw(folder: Path) -> None:
         print(f"wrote {plot_learning(metrics, folder / 'learning.png')}")
 
 
-def _announce(training: Any) -> None:
+def _announce(training: Any, ranks: int) -> None:
     """What the configuration implies, before it costs anything."""
     from rich.console import Console
 
     c, sim = training.config, training.sim
     memory = sim.num_grids * sim.bytes_per_grid + training.learner.experience_bytes
     shared = " with shared parameters" if c.share_parameters else ""
+    grids = f"{sim.num_grids:,} grids" + (f" in each of {ranks} processes" if ranks > 1 else "")
     Console().print(
         f"[bold]{c.algorithm}[/]{shared} on [bold]{sim.config.name}[/]: {sim.num_agents} prosumers, "
-        f"{sim.num_grids:,} grids on {sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, "
+        f"{grids} on {sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, "
         f"{training.learner.size:,} weights\n"
         f"an iteration: {c.horizon} decisions of {c.hold_h:g} h = {training.steps_per_iteration:,} steps; "
         f"about {memory / 2**20:,.0f} MiB; "
