@@ -33,10 +33,9 @@ class Window:
         self._read_last = last
         self._last: Exogenous | None = None
 
-    def take(self) -> Upcoming:
-        """The next step's."""
-        self.taken += 1
-        return self._upcoming[self.taken - 1]
+    def next(self) -> Upcoming:
+        """The next step's; it stays the next until the step is done, as a step may fail and be taken again."""
+        return self._upcoming[self.taken]
 
     def last(self) -> Exogenous:
         """The last moment of the episodes that end within the window; read when first asked for."""
@@ -78,7 +77,9 @@ class Prefetch:
         return window
 
     def follow(self, params: Params, state: State) -> None:
-        """Say which state the step that was taken last led to."""
+        """Say which state the step from the last window asked for led to."""
+        if self._window is not None:
+            self._window.taken += 1
         self._owner = (params, state)
 
 

@@ -257,13 +257,14 @@ class Simulator:
         if self._prefetch is None or torch.compiler.is_compiling():
             outcome, last = self._advance_alone(self.params, state, action)
             moved, out = _unfold(state, outcome)
-            return moved, out._replace(final=partial(self._final_obs, out, lambda: last))
+            return moved, out._replace(final=partial(self._final_obs, self.params, out, lambda: last))
         window = self._prefetch.window(self.params, state)
-        moved, out = _unfold(state, self._advance(self.params, state, action, window.take()))
+        moved, out = _unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
-        return moved, out._replace(final=partial(self._final_obs, out, window.last))
+        return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
 
     def _window(self, params: Params, state: State, room: TableRows | None) -> Ahead:
+        """The steps ahead; `room` is None exactly where gradients are recorded, which a compiled call checks."""
         return self.episodes.ahead(params, state, self._steps_ahead(), self.auto_reset, room)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
@@ -301,12 +302,12 @@ class Simulator:
         }  # fmt: skip
         return Outcome(moved, result, ledger)
 
-    def _final_obs(self, out: StepResult, last: Callable[[], Exogenous]) -> Tensor:
+    def _final_obs(self, params: Params, out: StepResult, last: Callable[[], Exogenous]) -> Tensor:
         """Last observations of the episodes that ended in the step, those that go on as they are, [B, N, O]."""
         if not self.auto_reset:
             return out.obs
         voltage = kernel(out.network.voltage_pu).index_select(0, self.community.network.agent_bus)
-        final = self.episodes.observe(self.params, kernel(out.soc_kwh), out.stability, voltage, last())
+        final = self.episodes.observe(params, kernel(out.soc_kwh), out.stability, voltage, last())
         return public(torch.where(out.truncated, kernel(final), kernel(out.obs)))
 
 

@@ -64,7 +64,7 @@ class SmartGridEnv(EnvBase):
         self.agent_names = agent_ids(self.simulator.num_agents)
         self.group_map = {GROUP: self.agent_names}
         self._state: State | None = None
-        self._restart = True
+        self._restart = torch.zeros(num_grids, dtype=torch.bool, device=self.simulator.device)  # seeded since its reset
         self._make_specs()
 
     @property
@@ -106,18 +106,18 @@ class SmartGridEnv(EnvBase):
         if seed is None:
             raise ValueError("set_seed(None): give a whole number, every episode is a function of it")
         self.simulator.seed_grids(seed)
-        self._restart = True
-        if self._state is not None:
-            self._state = self._state._replace(episode=torch.full_like(self._state.episode, -1))
+        self._restart = torch.ones_like(self._restart)
 
     @torch.no_grad()
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
-        mask = None if tensordict is None else tensordict.get("_reset", None)
-        if mask is not None and self._state is not None:
-            self._state, obs = self.simulator.reset(mask=mask.reshape(self.batch_size), state=self._state)
-        else:
-            self._state, obs = self.simulator.reset(state=None if self._restart else self._state)
-            self._restart = False
+        given = None if tensordict is None else tensordict.get("_reset", None)
+        mask = torch.ones_like(self._restart) if given is None else given.reshape(self.batch_size)
+        if self._state is None:
+            self._state, obs = self.simulator.reset()
+        else:  # a grid seeded anew has had no episode; the others go on to their next
+            episode = torch.where(mask & self._restart, -1, self._state.episode)
+            self._state, obs = self.simulator.reset(mask=mask, state=self._state._replace(episode=episode))
+        self._restart = self._restart & ~mask
         agents: dict[str, Any] = {"observation": obs}
         if self.info:
             nothing = obs.new_zeros(*obs.shape[:2], 1)

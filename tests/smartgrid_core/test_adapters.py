@@ -154,6 +154,19 @@ class TestTorchRL:
         assert torch.equal(got[[0, 2]], expected[[0, 2]])
         assert torch.equal(got[1], td["agents", "observation"][1])
 
+    def test_set_seed_leaves_running_episodes_as_they_are(self, make):
+        """Grids that a partial reset leaves out go on through the profiles of the episode they are in."""
+        env, untouched = make(), make()
+        td, other = env.reset(), untouched.reset()
+        env.set_seed(5)
+        td = env.reset(td.set("_reset", torch.tensor([[True], [False], [True]]))).exclude("_reset")
+        for _ in range(3):
+            action = torch.zeros_like(env.rand_action(other)["agents", "action"])
+            td, other = (
+                e.step(t.set(("agents", "action"), action))["next"] for e, t in ((env, td), (untouched, other))
+            )
+            assert torch.equal(td["agents", "observation"][1], other["agents", "observation"][1])
+
     def test_collector(self, make):
         from torchrl.collectors import Collector
 

@@ -234,6 +234,26 @@ def test_gradients_reach_back_beyond_what_is_read_at_once() -> None:
     assert torch.equal(*gradients)
 
 
+def test_a_step_that_failed_can_be_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted amid a window that was read ahead, the same state leads to the same next one."""
+    sim, other = (Simulator(wild(), num_grids=4, seed=2, auto_reset=True) for _ in range(2))
+    (state, _), (expected, _) = sim.reset(), other.reset()
+    for k, action in enumerate(random_actions(sim, 20)):
+        if k % 5 == 2:
+            with monkeypatch.context() as patch:
+                patch.setattr(sim, "_advance", _interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    sim.step(state, action)
+        state, out = sim.step(state, action)
+        expected, wanted = other.step(expected, action)
+        assert torch.equal(state.demand_kw, expected.demand_kw)
+        assert torch.equal(out.obs, wanted.obs)
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 # The same grid everywhere -------------------------------------------------------------------------------
 
 
