@@ -11,7 +11,7 @@ from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
-from smartgrid_core.profiles.table import Position, ProfileTable, TableRows
+from smartgrid_core.profiles.table import Position, ProfileTable, Route, TableRows
 from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, public
 
 
@@ -22,6 +22,15 @@ class Ahead(NamedTuple):
     """
 
     rows: Exogenous  # fields [S, …]
+    soc_kwh: Tensor  # [N, B] at the start of the next episode
+    row: Tensor  # [B] int32, time row of its step 0
+
+
+class Course(NamedTuple):
+    """Where the next S steps lead whatever anyone does: what to read, and what events do; feature-major."""
+
+    route: Route
+    now: Conditions  # fields [S, …]
     soc_kwh: Tensor  # [N, B] at the start of the next episode
     row: Tensor  # [B] int32, time row of its step 0
 
@@ -133,22 +142,27 @@ class Episodes(nn.Module):
         """Exogenous values of steps `first`, `first` + 1, … [B] of one episode, from table row `row` [B] on."""
         events = (x[:, None] for x in (plan.event_start, plan.event_end, plan.event_branch))
         now = self.events.conditions(first + self._counter(steps, first), *events)
-        return self._values(self.table.read(self._position(params, plan, row), steps), now)
+        return self._values(self.table.follow(self.table.route(self._position(params, plan, row), steps), steps), now)
 
-    def ahead(self, params: Params, state: State, steps: int, auto_reset: bool, out: TableRows | None = None) -> Ahead:
-        """Exogenous values after 1 … S ≤ MAX_WINDOW more steps, S ≤ an episode's steps; `out` is memory to use."""
-        plan = self.plan(params, state.key, state.episode)
-        then = self.plan(params, state.key, state.episode + 1) if auto_reset else plan
-        switch = torch.full_like(state.step, steps)
+    def course(
+        self, params: Params, key: Tensor, episode: Tensor, step: Tensor, row: Tensor, *, steps: int, auto_reset: bool
+    ) -> Course:
+        """What 1 … S ≤ MAX_WINDOW more steps lead through, S ≤ an episode's steps; fields of the state, [B] int32."""
+        plan = self.plan(params, key, episode)
+        then = self.plan(params, key, episode + 1) if auto_reset else plan
+        switch = torch.full_like(step, steps)
         if auto_reset:
-            switch = (self.config.episode_steps - 1 - state.step).clamp(0, steps)
+            switch = (self.config.episode_steps - 1 - step).clamp(0, steps)
         s = self._counter(steps, switch)
         before = s < switch
         events = [torch.where(before, a[:, None], b[:, None]) for a, b in zip(plan[-3:], then[-3:], strict=True)]
-        now = self.events.conditions(torch.where(before, state.step + 1 + s, s - switch), *events)
-        here, there = self._position(params, plan, state.row + 1), self._position(params, then, then.row)
-        rows = self.table.read(here, steps, there, switch, out)
-        return Ahead(self._values(rows, now), then.soc_kwh, then.row)
+        now = self.events.conditions(torch.where(before, step + 1 + s, s - switch), *events)
+        here, there = self._position(params, plan, row + 1), self._position(params, then, then.row)
+        return Course(self.table.route(here, steps, there, switch), now, then.soc_kwh, then.row)
+
+    def ahead(self, course: Course, steps: int, out: TableRows | None = None) -> Ahead:
+        """Exogenous values along a course; `out` is memory to use."""
+        return Ahead(self._values(self.table.follow(course.route, steps, out), course.now), course.soc_kwh, course.row)
 
     def last(self, params: Params, state: State, steps: int) -> Exogenous:
         """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""
