@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import count
 from types import FunctionType, MethodType
 from typing import Any
@@ -30,8 +31,7 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any], num_grids: int, device: torch.device):
-        self._function, self._num_grids = function, num_grids
-        self._graph = graph_of(function, device)
+        self._function, self._num_grids, self._device = function, num_grids, device
         self._fused: Any = None
         self._can_fuse = device.type == "cpu" and build.compiler() is not None
 
@@ -45,6 +45,11 @@ class Compiled:
             self._can_fuse = self._fused is not None
             return self(*arguments)
         return self._fused(tensors, self._num_grids)
+
+    @cached_property
+    def _graph(self) -> Callable[..., Any]:
+        """What torch.compile makes of the function; made only where it is needed, as it takes a second to load."""
+        return graph_of(self._function, self._device)
 
     def _fuse(self, arguments: tuple[Any, ...]) -> Any:
         """The pass over the grids; None where there can be none."""

@@ -253,7 +253,7 @@ class Simulator:
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
-        action = kernel(action).float().contiguous()
+        action = kernel(action).to(state.soc_kwh.dtype).contiguous()
         if self._prefetch is None or torch.compiler.is_compiling():
             outcome, last = self._advance_alone(self.params, state, action)
             moved, out = _unfold(state, outcome)

@@ -115,11 +115,17 @@ class Lowering:
             return self.each("not", self.each("eq", x, self.as_array(0, own)))
         return self.each(f"to_{kind}", x)
 
-    def reduce(self, op: str, x: Array, dims: Sequence[int] | int | None, keepdim: bool = False) -> Array:
-        """Fold dimensions by an operation, in order."""
+    def reduce(
+        self, op: str, x: Array, dims: Sequence[int] | int | None, keepdim: bool = False, nothing: Array | None = None
+    ) -> Array:
+        """Fold dimensions by an operation, in order; of nothing it makes `nothing`."""
         axes = tuple(range(x.ndim)) if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
         axes = tuple(a % x.ndim for a in axes)
         moved = np.moveaxis(x, axes, range(len(axes))).reshape(-1, *(s for i, s in enumerate(x.shape) if i not in axes))
+        if not len(moved):
+            if nothing is None:
+                raise NotLoweredError(f"{op} of nothing")
+            moved = np.broadcast_to(nothing, (1, *moved.shape[1:]))
         total = moved[0]
         for part in moved[1:]:
             total = self.each(op, total, part)
@@ -176,7 +182,7 @@ def _both(low: Lowering, a: Any, b: Any) -> Array:
 
 
 def _any(low: Lowering, x: Array, dims: Any = None, keepdim: bool = False) -> Array:
-    return low.reduce("or", low.convert(x, BOOL), dims, keepdim)
+    return low.reduce("or", low.convert(x, BOOL), dims, keepdim, low.as_array(False, BOOL))
 
 
 def _range(low: Lowering, *bounds: int, dtype: torch.dtype | None = None, **_: Any) -> Array:
@@ -198,7 +204,7 @@ def _divide(low: Lowering, a: Any, b: Any) -> Array:
 
 def _total(low: Lowering, x: Array, dims: Any = None, keepdim: bool = False, dtype: Any = None) -> Array:
     kind = KINDS[dtype] if dtype else INT if low.kind(x) == BOOL else low.kind(x)
-    return low.reduce("add", low.convert(x, kind), dims or None, keepdim)
+    return low.reduce("add", low.convert(x, kind), dims or None, keepdim, low.as_array(0, kind))
 
 
 def _mean(low: Lowering, x: Array, dims: Any = None, keepdim: bool = False) -> Array:

@@ -17,6 +17,7 @@ from smartgrid_core.fused.kernel import Fused
 from smartgrid_core.fused.lowering import NotLoweredError
 from smartgrid_core.fused.windows import reader
 from smartgrid_core.profiles import table
+from tests.smartgrid_core.communities import community
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")
 
@@ -30,6 +31,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "roots and bounds": lambda x, y, k, m, s: (x.abs().sqrt(), x.clamp(-0.3, 0.4), torch.maximum(x, s), x.clamp_min(y)),
     "choices": lambda x, y, k, m, s: (torch.where(m, x, y), torch.where(x > y, 1.0, x), m & (x <= s), ~m | (x == y)),
     "sums": lambda x, y, k, m, s: (x.sum(0), y.mean(0), x.amax(0), x.amin(0), m.sum(0, dtype=torch.int32), m.any(0)),
+    "nothing": lambda x, y, k, m, s: (x[:0].sum(0), m[:0].sum(0, dtype=torch.int32), m[:0].any(0), x[:0].T),
     "products": lambda x, y, k, m, s: (A @ x, torch.addmm(s[:2], A, y), A @ A.T @ x[:2]),
     "arrangements": lambda x, y, k, m, s: (
         torch.cat([x[1:], y[:1], s.expand_as(x)]), torch.stack([x, y])[1, 2], x.index_select(0, PICK),
@@ -134,6 +136,17 @@ def assert_same_steps(eager: Simulator, fast: Simulator, steps: int) -> None:
             assert torch.allclose(x.float(), y.float(), atol=2e-4, rtol=1e-4)
 
 
+def test_a_community_without_links_and_without_network() -> None:
+    eager, fast = (
+        Simulator(
+            community(2, links={"topology": "none"}, network={"power_flow": False}), 5, auto_reset=True, compile=c
+        )
+        for c in (False, True)
+    )
+    assert_same_steps(eager, fast, 5)
+    assert isinstance(fast._advance._fused, Fused)  # pyright: ignore[reportFunctionMemberAccess]
+
+
 SMALL = ["community-5", "islanded", "outage", "price-spike", "high-solar", "high-demand"]
 
 
@@ -182,8 +195,6 @@ def test_without_a_working_compiler_torch_compile_is_asked(monkeypatch: pytest.M
 @pytest.mark.slow
 def test_gradients_go_through_torch_compile_and_agree() -> None:
     """The pass in C++ records none, so a step that needs them is not taken by it."""
-    from tests.smartgrid_core.communities import community
-
     config = community(2, network={"power_flow": False}, forecast={"window_edges_h": [1]})
     gradients = []
     for compile in (False, True):
