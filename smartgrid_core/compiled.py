@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smartgrid_core.fused import build
+from smartgrid_core.fused import build, one_pass
 from smartgrid_core.types import Params, State
 
 _counter = count()
@@ -41,7 +41,7 @@ class Compiled:
         if not self._can_fuse or not _plain(tensors):
             return self._graph(*arguments)
         if self._fused is None:
-            self._fused = self._fuse(arguments)
+            self._fused = one_pass(self._function, arguments, list(_axes(arguments, self._num_grids)))
             self._can_fuse = self._fused is not None
             return self(*arguments)
         return self._fused(tensors, self._num_grids)
@@ -50,19 +50,6 @@ class Compiled:
     def _graph(self) -> Callable[..., Any]:
         """What torch.compile makes of the function; made only where it is needed, as it takes a second to load."""
         return graph_of(self._function, self._device)
-
-    def _fuse(self, arguments: tuple[Any, ...]) -> Any:
-        """The pass over the grids; None where there can be none."""
-        from smartgrid_core.fused.kernel import Fused
-        from smartgrid_core.fused.lowering import NotLoweredError
-
-        try:
-            return Fused(self._function, arguments, list(_axes(arguments, self._num_grids)))
-        except NotLoweredError:
-            return None  # torch.compile takes it
-        except build.BuildError as error:
-            warnings.warn(f"{error}; torch.compile takes the step instead", stacklevel=4)
-            return None
 
 
 def _collect(x: Any, tensors: list[Tensor]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from smartgrid_core.fused import build, cpp
+from smartgrid_core.fused import build, cpp, written_out
 from smartgrid_core.fused.lowering import KINDS, Array, Lowering, NotLoweredError
 from smartgrid_core.fused.program import BOOL, FLOAT, INT, Program
 
@@ -91,7 +91,7 @@ class Fused:
             self._nest = _nesting(returned)
             return [x for x in pytree.tree_leaves(returned) if x is not None]
 
-        with torch.no_grad():
+        with torch.no_grad(), written_out():
             graph = make_fx(flat_function, tracing_mode="fake", _allow_non_fake_inputs=True)(*traced)
         program = Program()
         arrays = [_rows(program, k, a) for k, a in enumerate(self.arguments)]

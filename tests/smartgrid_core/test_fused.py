@@ -16,6 +16,7 @@ from smartgrid_core.fused import build
 from smartgrid_core.fused.kernel import Fused
 from smartgrid_core.fused.lowering import NotLoweredError
 from smartgrid_core.fused.windows import reader
+from smartgrid_core.power_flow import Feeder, PowerFlow
 from smartgrid_core.profiles import table
 from tests.smartgrid_core.communities import community
 
@@ -186,7 +187,7 @@ def test_without_a_working_compiler_torch_compile_is_asked(monkeypatch: pytest.M
     asked = []
     monkeypatch.setattr(twice, "_graph", lambda x: asked.append(x) or x * 2)
     x = torch.rand(4)
-    with pytest.warns(UserWarning, match=r"torch\.compile takes the step"):
+    with pytest.warns(UserWarning, match=r"by torch\.compile"):
         assert torch.equal(twice(x), x * 2)
     assert torch.equal(twice(x), x * 2)  # told once
     assert len(asked) == 2
@@ -207,6 +208,50 @@ def test_gradients_go_through_torch_compile_and_agree() -> None:
         gradients.append(action.grad)
     assert gradients[0].abs().max() > 0
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+# Power flow ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [(), ("scale",), ("open", "island"), ("scales", "open"), ("island",)], ids="+".join)
+def test_power_flow_by_sweeps_equals_the_dense_one(given: tuple[str, ...]) -> None:
+    """A transformer with no-load losses, side branches, collapsed grids among the others; every optional input."""
+    feeder, grids = Feeder.radial(12), 37
+    g = torch.Generator().manual_seed(1)
+    p = (torch.rand(grids, 12, generator=g) * 3 - 1) * 2
+    p[5] *= 300  # collapses
+    branches = feeder.num_branches
+    inputs = {
+        "scale": {"impedance_scale": torch.rand(grids, generator=g) + 0.5},
+        "scales": {"impedance_scale": torch.rand(grids, branches, generator=g) + 0.5},
+        "open": {"branch_open": torch.rand(grids, branches, generator=g) < 0.1},
+        "island": {"islanded": torch.rand(grids, generator=g) < 0.4},
+    }
+    optional = {key: value for name in given for key, value in inputs[name].items()}
+    plain, fast = PowerFlow(feeder), PowerFlow(feeder, compile=True)
+    expected, got = plain(p, 0.3 * p, **optional), fast(p, 0.3 * p, **optional)
+    assert all(fast._passes.values())
+    assert torch.equal(expected.converged, got.converged)
+    assert torch.equal(expected.energised, got.energised)
+    assert not got.converged[5] or bool(optional)
+    solved = expected.converged
+    for name in ("voltage_pu", "loading"):
+        assert torch.allclose(getattr(expected, name)[solved], getattr(got, name)[solved], atol=2e-6, rtol=2e-5)
+    for name in ("loss_kw", "slack_kw"):
+        assert torch.allclose(getattr(expected, name)[solved], getattr(got, name)[solved], atol=2e-5, rtol=2e-5)
+    assert torch.isfinite(got.voltage_pu).all()
+
+
+def test_power_flow_takes_what_the_pass_cannot() -> None:
+    """Double precision and gradients go the way they always went."""
+    p = torch.rand(4, 5, requires_grad=True)
+    fast = PowerFlow(Feeder.radial(5), compile=True)
+    fast(p, p).loss_kw.sum().backward()
+    assert p.grad is not None
+    exact = PowerFlow(Feeder.radial(5), dtype=torch.float64, compile=True)
+    assert exact(p.detach(), p.detach()).voltage_pu.dtype == torch.float64
+    assert not fast._passes
+    assert not exact._passes
 
 
 # Windows and the build ----------------------------------------------------------------------------------
