@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
@@ -31,7 +32,7 @@ def load(source: str) -> ctypes.CDLL:
     """Compile and load; what was compiled before on a machine of this kind is taken from the cache.
 
     Raises:
-        BuildError: no compiler, or it failed.
+        BuildError: no compiler, or it failed, or there is no room for what it makes.
     """
     cxx = compiler()
     if cxx is None:
@@ -40,16 +41,23 @@ def load(source: str) -> ctypes.CDLL:
     key = "\0".join((source, cxx, *FLAGS, *openmp, _processor()))
     folder = user_cache_path("smartgrid-marl") / "kernels"
     library = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
-    if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # renamed when whole: others may build it too
-            text, built = Path(scratch) / "step.cpp", Path(scratch) / "step.so"
-            text.write_text(source, encoding="utf-8")
-            done = subprocess.run([cxx, *FLAGS, *openmp, "-o", built, text], capture_output=True, text=True)
-            if done.returncode:
-                raise BuildError(f"{cxx} failed:\n{done.stderr[-2000:]}")
-            built.replace(library)
-    return ctypes.CDLL(str(library))
+    try:
+        if not library.exists():
+            _build([cxx, *FLAGS, *openmp], source, library)
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise BuildError(f"{library}: {error}") from None
+
+
+def _build(command: Sequence[str], source: str, library: Path) -> None:
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:  # renamed when whole: others may build it too
+        text, built = Path(scratch) / "step.cpp", Path(scratch) / "step.so"
+        text.write_text(source, encoding="utf-8")
+        done = subprocess.run([*command, "-o", built, text], capture_output=True, text=True)
+        if done.returncode:
+            raise BuildError(f"{command[0]} failed:\n{done.stderr[-2000:]}")
+        built.replace(library)
 
 
 def _processor() -> str:

@@ -106,6 +106,12 @@ static inline float to_float_of_bool(int32_t a) { return a ? 1.0f : 0.0f; }
 static inline int32_t to_int_of_bool(int32_t a) { return -a; }
 static inline int32_t to_int_of_float(float a) { return (int32_t)a; }
 
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else  // GCC has the other only from version 12 on
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, I{__VA_ARGS__})
+#endif
+
 // Halves of two vectors, interleaved: a0 b0 a1 b1 … and the upper ones likewise.
 #if W == 16
 #define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
@@ -125,8 +131,8 @@ static inline void transpose(F (&rows)[W]) {
   for (int pass = 1; pass < W; pass *= 2) {
 #pragma GCC unroll 8
     for (int i = 0; i < W / 2; ++i) {
-      other[2 * i] = __builtin_shufflevector(rows[i], rows[i + W / 2], LOWER);
-      other[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + W / 2], UPPER);
+      other[2 * i] = SHUFFLE(rows[i], rows[i + W / 2], LOWER);
+      other[2 * i + 1] = SHUFFLE(rows[i], rows[i + W / 2], UPPER);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < W; ++i) rows[i] = other[i];

@@ -288,3 +288,10 @@ def test_what_was_built_is_kept_and_a_failing_compiler_quoted(tmp_path: Path, mo
     with pytest.raises(build.BuildError, match="does not name a type"):
         build.load("nonsense;")
     assert list((tmp_path / "kernels").iterdir()) == kept
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(build, "user_cache_path", lambda _: tmp_path / "file")
+    with pytest.raises(build.BuildError, match="Not a directory"):
+        build.load('extern "C" int other() { return 7; }')
