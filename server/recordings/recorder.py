@@ -18,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from server.database import explained, is_busy
 from server.errors import ApiError
-from server.recordings import database
+from server.recordings.database import LAYOUT
 from server.recordings.writing import Batch, RecordingWriter, Taken
 
 FLUSH_S = 0.4  # what a killed server loses at most, commit time aside; the promise is one second
@@ -178,7 +179,7 @@ class Recorder:
         except ApiError as error:
             self._stop(error.message)
         except (sqlite3.Error, OSError) as error:
-            self._stop(database.explained(error))
+            self._stop(explained(error, LAYOUT.noun))
         except Exception as error:  # a frame that is none: a bug elsewhere must not end the live run
             self._stop(f"frames cannot be recorded ({type(error).__name__}: {error})")
 
@@ -210,7 +211,7 @@ class Recorder:
         try:
             written = self._writer.write(self._batch, self._status.dropped)
         except sqlite3.OperationalError as error:
-            if not database.is_busy(error):
+            if not is_busy(error):
                 raise
             self._locked_since = self._locked_since or time.monotonic()
             if self._batch.is_overfull or self._closing or time.monotonic() - self._locked_since > RETRY_S:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from server.database import connect, explaining, transaction, used_bytes
 from server.errors import ApiError
-from server.recordings import database
+from server.recordings.database import LAYOUT, delete_recording
 from server.recordings.models import (
     EventList,
     Position,
@@ -60,7 +61,7 @@ class RecordingStore:
         with self._open() as db:
             rows = db.execute(f"{_SUMMARY} ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)).fetchall()
             (total,) = db.execute("SELECT count(*) FROM recording").fetchone()
-            used = database.used_bytes(db)
+            used = used_bytes(db)
         summaries = [RecordingSummary(**self._fields(row)) for row in rows]
         return RecordingList(recordings=summaries, total=total, used_bytes=used, cap_bytes=self.cap_bytes)
 
@@ -79,7 +80,7 @@ class RecordingStore:
         """Rename, pin, unpin; None leaves a field as it is."""
         with self._open() as db:
             number = _found(db, name)["number"]
-            with database.transaction(db):
+            with transaction(db):
                 if new_name is not None:
                     db.execute("UPDATE recording SET name = ? WHERE number = ?", (new_name, number))
                 if pinned is not None:
@@ -92,7 +93,7 @@ class RecordingStore:
             number = _found(db, name)["number"]
             if name == self._live():
                 raise ApiError(409, "conflict", f"recording {name} is being written: stop the run first")
-            database.delete_recording(db, number)
+            delete_recording(db, number)
 
     def events(self, name: str, kind: str | None = None, offset: int = 0, limit: int = 1000) -> EventList:
         """A page of its events."""
@@ -214,7 +215,7 @@ class RecordingStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with database.explaining(), closing(database.connect(self.path)) as db:
+        with explaining(LAYOUT.noun), closing(connect(self.path, LAYOUT)) as db:
             db.row_factory = sqlite3.Row
             yield db
 

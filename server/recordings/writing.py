@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from server.database import connect, is_busy, shrink, transaction, used_bytes
 from server.errors import ApiError
-from server.recordings import database
+from server.recordings.database import LAYOUT, delete_recording
 from server.recordings.events import EventDetector
 
 CHUNK_FRAMES = 256
@@ -58,7 +59,7 @@ class RecordingWriter:
 
     def __init__(self, path: Path, cap_bytes: int, min_free_bytes: int, max_pages: int | None):
         self.path, self.cap_bytes, self.min_free_bytes = path, cap_bytes, min_free_bytes
-        self._db = database.connect(path, timeout_s=1.0, max_pages=max_pages)
+        self._db = connect(path, LAYOUT, timeout_s=1.0, max_pages=max_pages)
         self._number, self._next = 0, 0
         self._detector = EventDetector()
 
@@ -67,7 +68,7 @@ class RecordingWriter:
     ) -> None:
         """Make the recording's row."""
         self.make_room()
-        with database.transaction(self._db):
+        with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO recording (id, name, scenario, policy, seed, started, about) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (name, f"{scenario} · {policy}", scenario, policy, seed, wall, orjson.dumps(about)),
@@ -82,7 +83,7 @@ class RecordingWriter:
             sqlite3.Error: nothing of the batch was written.
         """
         detector = EventDetector(self._detector.lasting)
-        with database.transaction(self._db):
+        with transaction(self._db):
             total = self._write_chunks(batch.frames)
             self._write_events(batch.frames, detector)
             cursor = self._db.execute(
@@ -142,21 +143,21 @@ class RecordingWriter:
                 f"the disk has {free >> 20} MiB left, at least {self.min_free_bytes >> 20} are kept free: make room"
             )
             raise ApiError(507, "disk_full", message)
-        if database.used_bytes(self._db) <= self.cap_bytes:
+        if used_bytes(self._db) <= self.cap_bytes:
             return
         try:
             self._drop_down_to_goal()
         except sqlite3.OperationalError as error:
-            if not database.is_busy(error):  # somebody else writes: there is another chance after the next batch
+            if not is_busy(error):  # somebody else writes: there is another chance after the next batch
                 raise
             return
-        if database.used_bytes(self._db) > self.cap_bytes:
+        if used_bytes(self._db) > self.cap_bytes:
             message = f"pinned recordings fill the {self.cap_bytes >> 20} MiB allowed: unpin or delete some"
             raise ApiError(507, "recordings_full", message)
 
     def _drop_down_to_goal(self) -> None:
         goal = int(self.cap_bytes * TIGHT)
-        while database.used_bytes(self._db) > goal and self._drop_oldest():
+        while used_bytes(self._db) > goal and self._drop_oldest():
             pass
 
     def _drop_oldest(self) -> bool:
@@ -165,7 +166,7 @@ class RecordingWriter:
             "SELECT number FROM recording WHERE pinned = 0 AND number != ? ORDER BY number LIMIT 1", (self._number,)
         ).fetchone()
         if row is not None:
-            database.delete_recording(self._db, row[0])
+            delete_recording(self._db, row[0])
             return True
         chunks = self._db.execute(
             "SELECT rowid, first + frames, length(data) FROM chunk WHERE recording = "
@@ -175,7 +176,7 @@ class RecordingWriter:
         if len(chunks) < 2:  # the newest stays, and all of a pinned recording
             return False
         rowid, first, size = chunks[0]
-        with database.transaction(self._db):
+        with transaction(self._db):
             self._db.execute("DELETE FROM chunk WHERE rowid = ?", (rowid,))
             self._db.execute(
                 "DELETE FROM event WHERE recording = ? AND until IS NOT NULL AND until < ?", (self._number, first)
@@ -183,12 +184,12 @@ class RecordingWriter:
             self._db.execute(
                 "UPDATE recording SET first = ?, bytes = bytes - ? WHERE number = ?", (first, size, self._number)
             )
-        database.shrink(self._db)
+        shrink(self._db)
         return True
 
     def end(self, reason: str, wall: float) -> None:
         """Mark the recording as complete."""
-        with database.transaction(self._db):
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE recording SET ended = ?, end_reason = ? WHERE number = ?", (wall, reason, self._number)
             )

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from server.database import connect
 from server.errors import ApiError
-from server.recordings import Recorder, RecordingStore, database, export
+from server.recordings import Recorder, RecordingStore, export
+from server.recordings.database import LAYOUT
 from server.recordings.recorder import RunAbout
 from tests.server.frames import FakeFrame, frame
 
@@ -261,7 +263,7 @@ def test_a_corrupt_recording_is_told_and_the_others_are_read(make: Make, path: P
 
 
 def test_a_newer_file_and_a_foreign_one_are_refused(path: Path, store: RecordingStore) -> None:
-    database.connect(path).close()
+    connect(path, LAYOUT).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(ApiError, match="newer version"):
