@@ -71,8 +71,8 @@ def paired_t_test(difference: np.ndarray) -> tuple[float | None, float | None]:
     spread = difference.std()
     if spread <= 1e-12 * max(1.0, float(np.abs(difference).max())):
         return None, 1.0 if np.abs(difference).max() <= 1e-12 else 0.0
-    result = ttest_1samp(difference, 0.0)
-    return float(result.statistic), float(result.pvalue)
+    statistic, p = np.asarray(ttest_1samp(difference, 0.0), dtype=np.float64)
+    return float(statistic), float(p)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
