@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from server.settings import Settings
 
 if TYPE_CHECKING:
+    from server.admission import Admission
     from server.engine import Engine
     from server.hub import Hub
     from server.metrics import Meters
@@ -34,6 +35,7 @@ class Context:
     scenarios: Scenarios  # by name: shipped, and saved by users in settings.scenarios_dir
     policies: Policies  # by name: controllers, shipped policies, runs in settings.runs_dir
     meters: Meters  # Prometheus
+    admission: Admission  # who may, how often
 
 
 class Part(NamedTuple):

@@ -131,11 +131,11 @@ def _of_status(status: int, detail: Any, headers: Mapping[str, str] | None) -> A
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of the app in the one shape."""
+    """Answer errors of the app in the one shape; what is raised beyond them, `server.security.Guard` answers."""
 
     async def answer(_request: Request, error: Exception) -> JSONResponse:
         api = as_api_error(error)
         return JSONResponse(api.body(), api.status, headers=api.headers)
 
-    for kind in (ApiError, UserError, RequestValidationError, HTTPException, Exception):
+    for kind in (ApiError, UserError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)

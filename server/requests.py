@@ -21,19 +21,19 @@ class _Body(BaseModel):
 class RewardWeightsBody(_Body):
     """Weights of the reward components; those left out stay."""
 
-    stability: Weight | None = Field(None, description="Weight of S − 1, shared by all.")
-    efficiency: Weight | None = Field(None, description="Weight of losses, conversion and curtailment.")
-    cost: Weight | None = Field(None, description="Weight of the prosumer's own bill.")
-    cooperation: Weight | None = Field(None, description="Weight of energy that helped a neighbour.")
+    stability: Weight | None = Field(default=None, description="Weight of S − 1, shared by all.")
+    efficiency: Weight | None = Field(default=None, description="Weight of losses, conversion and curtailment.")
+    cost: Weight | None = Field(default=None, description="Weight of the prosumer's own bill.")
+    cooperation: Weight | None = Field(default=None, description="Weight of energy that helped a neighbour.")
 
 
 class StabilityWeightsBody(_Body):
     """Weights of the stability index, normalised to sum 1; those left out stay."""
 
-    voltage: Weight | None = Field(None, description="Weight of the voltage part.")
-    loading: Weight | None = Field(None, description="Weight of the loading part.")
-    balance: Weight | None = Field(None, description="Weight of the balance part.")
-    reserve: Weight | None = Field(None, description="Weight of the reserve part.")
+    voltage: Weight | None = Field(default=None, description="Weight of the voltage part.")
+    loading: Weight | None = Field(default=None, description="Weight of the loading part.")
+    balance: Weight | None = Field(default=None, description="Weight of the balance part.")
+    reserve: Weight | None = Field(default=None, description="Weight of the reserve part.")
 
 
 class WeightsBody(_Body):
@@ -46,17 +46,19 @@ class WeightsBody(_Body):
 class StartBody(_Body):
     """`start`: begin a community. Everything is optional."""
 
-    scenario: str | None = Field(None, pattern=NAME, description="Name; None: the one the policy was trained on.")
+    scenario: str | None = Field(
+        default=None, pattern=NAME, description="Name; None: the one the policy was trained on."
+    )
     policy: str | None = Field(
-        None, pattern=NAME, description="Name of a policy or controller; None: the server's own."
+        default=None, pattern=NAME, description="Name of a policy or controller; None: the server's own."
     )
-    seed: int = Field(0, ge=0, lt=2**53, description="Seed of the episode, as in the scoreboard's.")
+    seed: int = Field(default=0, ge=0, lt=2**53, description="Seed of the episode, as in the scoreboard's.")
     days: float | None = Field(
-        None, gt=0, le=36_500, allow_inf_nan=False, description="Length, days; None: goes on until stopped."
+        default=None, gt=0, le=36_500, allow_inf_nan=False, description="Length, days; None: goes on until stopped."
     )
-    speed: Speed | None = Field(None, description="Steps a second, or `max`; None: as it is.")
-    weights: WeightsBody | None = Field(None, description="Weights other than the scenario's.")
-    replace: bool = Field(False, description="Stop what runs instead of answering 409.")
+    speed: Speed | None = Field(default=None, description="Steps a second, or `max`; None: as it is.")
+    weights: WeightsBody | None = Field(default=None, description="Weights other than the scenario's.")
+    replace: bool = Field(default=False, description="Stop what runs instead of answering 409.")
 
 
 class SpeedBody(_Body):
@@ -68,20 +70,22 @@ class SpeedBody(_Body):
 class StepBody(_Body):
     """`step`: single steps while paused."""
 
-    steps: int = Field(1, ge=1, le=1000, description="How many.")
+    steps: int = Field(default=1, ge=1, le=1000, description="How many.")
 
 
 class PerturbBody(_Body):
     """`perturb`: something happens to the community, from the next step on, until it is over or the episode ends."""
 
     kind: PerturbationKind
-    steps: int = Field(4, ge=1, le=100_000, description="How long, in steps.")
+    steps: int = Field(default=4, ge=1, le=100_000, description="How long, in steps.")
     magnitude: float | None = Field(
-        None, ge=0, le=100, allow_inf_nan=False,
+        default=None, ge=0, le=100, allow_inf_nan=False,
         description="cloud: factor on generation, 0 … 1 (default 0.2); demand_surge: factor on demand (default 2); "
         "price_spike: EUR/kWh on top of the import price (default 1).",
     )  # fmt: skip
-    branch: int | None = Field(None, ge=1, description="branch_outage: number of the branch; never 0, the transformer.")
+    branch: int | None = Field(
+        default=None, ge=1, description="branch_outage: number of the branch; never 0, the transformer."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> PerturbBody:

@@ -10,6 +10,7 @@ back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -26,13 +27,18 @@ class LiveFrame:
         created: `time.perf_counter()` at its creation.
     """
 
-    def __init__(self, data: dict[str, Any], created: float):
-        self.data, self.created = data, created
+    def __init__(self, data: dict[str, Any], created: float, make_binary: Callable[[], bytes]):
+        self.data, self.created, self._make_binary = data, created, make_binary
 
     @cached_property
     def json(self) -> bytes:
         """UTF-8 JSON."""
         return orjson.dumps(self.data)
+
+    @cached_property
+    def binary(self) -> bytes:
+        """The same in the subprotocol grid.v1.f32."""
+        return self._make_binary()
 
     @property
     def seq(self) -> int:
