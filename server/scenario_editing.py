@@ -31,9 +31,10 @@ class ScenarioDraft(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scenario: dict[str, Any] | None = Field(
-        None, description="Fields of GridConfig; with `base`, only those that differ from the scenario it names."
+        default=None,
+        description="Fields of GridConfig; with `base`, those that differ from the scenario it names.",
     )
-    toml: str | None = Field(None, max_length=1 << 20, description="The same as TOML.")
+    toml: str | None = Field(default=None, max_length=1 << 20, description="The same as TOML.")
 
     @model_validator(mode="after")
     def _one(self) -> ScenarioDraft:
@@ -46,7 +47,7 @@ class SaveRequest(ScenarioDraft):
     """A scenario to keep."""
 
     name: str = Field(pattern=NAME, description="Name to keep it by; not that of a shipped scenario.")
-    replace: bool = Field(False, strict=True, description="Whether a saved one of this name may be overwritten.")
+    replace: bool = Field(default=False, strict=True, description="Whether a saved one may be overwritten.")
 
 
 class Fault(BaseModel):

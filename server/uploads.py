@@ -28,18 +28,18 @@ class DataFile(BaseModel):
     kind: Kind
     size_bytes: int
     uploaded: float = Field(description="s since 1970 UTC.")
-    agents: list[str] = Field([], description="load: names of its prosumers.")
-    step_minutes: int | None = Field(None, description="load: length of a step, minutes.")
-    time_zone: str | None = Field(None, description="load, prices: zone of stamps without offset.")
-    start: str | None = Field(None, description="load, prices: first step, standard time, ISO 8601.")
-    days: float | None = Field(None, description="load: whole days; prices: from the first row to the last.")
-    hold_out: bool | None = Field(None, description="load: whether there are weeks enough to keep some for tests.")
-    demand_kwh_per_day: float | None = Field(None, description="load: mean of all prosumers together, kWh.")
-    generation_kwh_per_day: float | None = Field(None, description="load: mean of all prosumers together, kWh.")
-    peak_kw: float | None = Field(None, description="load: largest demand of all prosumers together, kW.")
-    import_eur_per_kwh: tuple[float, float] | None = Field(None, description="prices: lowest and highest import price.")
-    buses: list[str] = Field([], description="feeder: names of its buses.")
-    branches: int | None = Field(None, description="feeder: number of its branches.")
+    agents: list[str] = Field(default=[], description="load: names of its prosumers.")
+    step_minutes: int | None = Field(default=None, description="load: length of a step, minutes.")
+    time_zone: str | None = Field(default=None, description="load, prices: zone of stamps without offset.")
+    start: str | None = Field(default=None, description="load, prices: first step, standard time, ISO 8601.")
+    days: float | None = Field(default=None, description="load: whole days; prices: from the first row to the last.")
+    hold_out: bool | None = Field(default=None, description="load: whether weeks can be kept for tests.")
+    demand_kwh_per_day: float | None = Field(default=None, description="load: mean of all prosumers together, kWh.")
+    generation_kwh_per_day: float | None = Field(default=None, description="load: mean of all prosumers together, kWh.")
+    peak_kw: float | None = Field(default=None, description="load: largest demand of all prosumers together, kW.")
+    import_eur_per_kwh: tuple[float, float] | None = Field(default=None, description="prices: lowest, highest.")
+    buses: list[str] = Field(default=[], description="feeder: names of its buses.")
+    branches: int | None = Field(default=None, description="feeder: number of its branches.")
 
 
 class Options(BaseModel):

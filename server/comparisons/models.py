@@ -25,12 +25,17 @@ class ComparisonRequest(_Request):
         min_length=1, max_length=16, description="Names of policies or controllers, or grid_only; each once."
     )
     scenarios: list[Name] = Field(min_length=1, max_length=16, description="Names of scenarios; each once.")
-    episodes: int = Field(8, ge=1, le=256, description="Test episodes of each scenario, one a seed of its list.")
+    episodes: int = Field(
+        default=8, ge=1, le=256, description="Test episodes of each scenario, one a seed of its list."
+    )
     seeds: list[Seed] | None = Field(
-        None, min_length=1, max_length=256, description="Seeds instead of the scenario's; `episodes` is then ignored."
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Seeds instead of the scenario's; `episodes` counts not.",
     )
     days: float | None = Field(
-        None, gt=0, le=366, allow_inf_nan=False, description="Length of an episode, days; null: the scenario's."
+        default=None, gt=0, le=366, allow_inf_nan=False, description="Length of an episode, days; null: the scenario's."
     )
 
     @model_validator(mode="after")
@@ -52,11 +57,11 @@ class ScalabilityRequest(_Request):
     sizes: list[Annotated[int, Field(ge=1, le=1500)]] = Field(
         default=list(SIZES), min_length=1, max_length=12, description="Numbers of prosumers; each once."
     )
-    policy: Name = Field("self-consumption", description="A controller that fits every size: a rule, or random.")
-    episodes: int = Field(1, ge=1, le=32, description="Episodes of each size.")
-    days: float = Field(1.0, gt=0, le=31, allow_inf_nan=False, description="Length of an episode, days.")
-    neighbours: int = Field(3, ge=1, le=16, description="K of links nearest:K.")
-    seed: Seed = Field(0, description="Seed of the first episode; the others count on from it.")
+    policy: Name = Field(default="self-consumption", description="A rule, or random: what fits every size.")
+    episodes: int = Field(default=1, ge=1, le=32, description="Episodes of each size.")
+    days: float = Field(default=1.0, gt=0, le=31, allow_inf_nan=False, description="Length of an episode, days.")
+    neighbours: int = Field(default=3, ge=1, le=16, description="K of links nearest:K.")
+    seed: Seed = Field(default=0, description="Seed of the first episode; the others count on from it.")
 
     @model_validator(mode="after")
     def _check(self) -> ScalabilityRequest:

@@ -60,8 +60,8 @@ def measure(work: Mapping[str, Any], tell: Callable[[float, str], None]) -> dict
         seeds = [work["seed"] + episode for episode in range(work["episodes"])]
         rows.append(_row(config, make_controller(work["policy"]), seeds, advance))
     return {
-        "policy": work["policy"], "days": work["days"], "episodes": work["episodes"], "steps": community(1, work["days"], 1).episode_steps,
-        "threads": torch.get_num_threads(), "rows": rows,
+        "policy": work["policy"], "days": work["days"], "episodes": work["episodes"],
+        "steps": community(1, work["days"], 1).episode_steps, "threads": torch.get_num_threads(), "rows": rows,
     }  # fmt: skip
 
 

@@ -84,7 +84,8 @@ def _told(error: Exception) -> dict[str, Any]:
 
 
 def _end_with_server() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock a thread must not hold when Python ends
+        pass
     os._exit(3)
 
 
