@@ -78,7 +78,8 @@ class Engine:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="simulation", daemon=True)
         self._run: LiveRun | None = None
-        self._seq, self._starting, self._asked = 0, False, 0
+        self._seq, self._asked = 0, 0
+        self._pending: tuple[int, bool] | None = None  # number of the start under way, whether nobody asked for it
         self._next_at, self._shown_at, self._shown = 0.0, 0.0, -1
         self._times: deque[float] = deque(maxlen=512)
 
@@ -136,7 +137,7 @@ class Engine:
     @property
     def state(self) -> State:
         """The simulation's state; `starting` while the first community is being built."""
-        return "starting" if self._starting and self.snapshot.state not in ACTIVE else self.snapshot.state
+        return "starting" if self._pending and self.snapshot.state not in ACTIVE else self.snapshot.state
 
     async def start(self, body: StartBody, autostarted: bool = False) -> None:
         """Build a community and run it.
@@ -145,21 +146,23 @@ class Engine:
             ApiError: 409, something runs, or is being started; 404 or 422, the scenario or policy.
         """
         self._refuse_while_active(body)
-        self._starting, self._asked = True, self._asked + 1
+        self._asked += 1
         asked = self._asked
+        self._pending = (asked, autostarted)
         self.audience.changed()
         try:
             run = await asyncio.to_thread(self._build, body, autostarted)
             if asked != self._asked:
-                raise ApiError(409, "conflict", "stopped before it had begun: start it again")
+                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
             await self.submit(lambda: self._adopt(run, body))
         finally:
-            self._starting = False
+            if self._pending == (asked, autostarted):
+                self._pending = None
             self.audience.changed()
 
     def _refuse_while_active(self, body: StartBody) -> None:
         now = self.snapshot
-        if self._starting:
+        if self._pending is not None and not (body.replace or self._pending[1]):
             raise ApiError(409, "conflict", "a community is being started: wait until it runs")
         if now.state in ACTIVE and now.run and not (body.replace or now.run.autostarted):
             message = (

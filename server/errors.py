@@ -104,10 +104,14 @@ def as_api_error(error: BaseException) -> ApiError:
     return ApiError(500, "internal", f"internal error {number}; the server's log has it under this number")
 
 
+_NO_FIELD = re.compile(r"(body|query|path|header|constrained-\w+|literal\[.*\]|float|int|str|bool)$")
+"""Parts of a fault's place that name no field: where it was sent, and the members of a union."""
+
+
 def _of_validation(faults: Any) -> ApiError:
     """The first fault of a body or query, and how many more there are."""
     first = faults[0]
-    loc = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    loc = [str(part) for part in first["loc"] if not _NO_FIELD.match(str(part))]
     if first["type"] == "json_invalid":
         return ApiError(400, "malformed", f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
     message = first["msg"].removeprefix("Value error, ")
