@@ -11,18 +11,22 @@ from starlette.middleware.cors import CORSMiddleware
 
 from server import __version__, errors, pages
 from server.admission import Admission
+from server.archive import Archive
 from server.context import Context, Part
 from server.engine import Engine
 from server.hub import Hub
 from server.metrics import Meters
 from server.policies import Policies
-from server.routes import catalog, simulation, sockets, status
+from server.routes import catalog, editing, jobs, recordings, simulation, sockets, status, training
 from server.scenarios import Scenarios
 from server.security import Guard
 from server.settings import Settings
 from server.status import status_message
 
-PARTS: tuple[Part, ...] = (status.PART, sockets.PART, simulation.PART, catalog.PART, pages.PART)
+PARTS: tuple[Part, ...] = (
+    status.PART, sockets.PART, recordings.PART, jobs.PART, training.PART, simulation.PART, catalog.PART, editing.PART,
+    pages.PART,
+)  # fmt: skip
 """Every part of the server, in the order they start, and against which they stop: one for each module with routes.
 
 What sees frames (`engine.subscribe`) starts before `simulation.PART`, so that it sees the first and the end.
@@ -42,7 +46,8 @@ def make_context(settings: Settings) -> Context:
         newest=lambda: context.engine.newest,
     )  # fmt: skip
     engine = Engine(settings, scenarios, policies, hub)
-    context = Context(settings, engine, hub, scenarios, policies, meters, Admission(settings))
+    archive = Archive.of(settings, scenarios, policies)
+    context = Context(settings, engine, hub, scenarios, policies, meters, Admission(settings), archive)
     return context
 
 

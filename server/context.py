@@ -18,6 +18,7 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.admission import Admission
+    from server.archive import Archive
     from server.engine import Engine
     from server.hub import Hub
     from server.metrics import Meters
@@ -36,6 +37,7 @@ class Context:
     policies: Policies  # by name: controllers, shipped policies, runs in settings.runs_dir
     meters: Meters  # Prometheus
     admission: Admission  # who may, how often
+    archive: Archive  # recordings, comparisons, uploads, training
 
 
 class Part(NamedTuple):

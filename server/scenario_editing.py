@@ -92,7 +92,7 @@ class Editor:
             data.pop("name", None)  # the file's name is the scenario's
             resolved = resolve(data, self.scenarios.folder / f"{name}.toml")
             config = validate_config(resolved | {"name": name}, name)
-            self._refuse_foreign_files(config)
+            self._refuse_foreign_files(config, data.get("base"))
             sizes = _sizes(config)
             text = to_toml(data)
         except _FaultyError as error:
@@ -183,15 +183,18 @@ class Editor:
             )
         return f"../{self.uploads.folder.name}/{name}.csv"
 
-    def _refuse_foreign_files(self, config: GridConfig) -> None:
+    def _refuse_foreign_files(self, config: GridConfig, base: str | None) -> None:
         """Data lie among the uploads, whichever way the draft names them (overrides, bases)."""
         feeder = config.network.feeder
         paths = {"profiles.path": config.profiles.path, "profiles.price_path": config.profiles.price_path}
         if feeder != "radial" and not feeder.startswith("simbench:"):
             paths["network.feeder"] = Path(feeder)
-        folder = self.uploads.folder.resolve()
+        folder, inherited = self.uploads.folder.resolve(), set()
+        if base is not None:  # what the operator's scenarios use may be used again
+            parent = self.scenarios.load(base.removesuffix(".toml"))
+            inherited = {parent.profiles.path, parent.profiles.price_path, Path(parent.network.feeder)}
         for field, path in paths.items():
-            if path is not None and path.resolve().parent != folder:
+            if path is not None and path not in inherited and path.resolve().parent != folder:
                 raise _FaultyError(field, f"{field}: {NOUN}; upload it first")
 
     def _shown(self, config: GridConfig) -> dict[str, Any]:

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     ssl_keyfile: Path | None = Field(default=None, description="Its private key.")
     ssl_keyfile_password: SecretStr | None = Field(default=None, description="Password of the key.")
 
+    # What is kept
+    record: bool = Field(default=True, description="Record every run.")
+    recordings_max_bytes: int = Field(
+        default=2 << 30, ge=1 << 20, description="Room for recordings; the oldest unpinned ones go first."
+    )
+
     # How
     frame_hz: float = Field(default=30.0, gt=0, le=100, description="Frames a second a viewer gets at most.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="A status message goes out at least this often.")

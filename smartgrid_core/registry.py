@@ -115,7 +115,10 @@ def _resolved(data: dict[str, Any], path: Path, seen: tuple[Path, ...]) -> dict[
     inherited = _read(_base_path(base, path), (*seen, path))
     inherited.pop("name", None)
     inherited.pop("description", None)
-    for key, value in _table({"override": data.pop("override", {})}, "override").items():
+    overrides = data.pop("override", {})
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"override = {overrides!r}: expected a table of dotted names and values")
+    for key, value in overrides.items():
         _override(inherited, key.split("."), value, f"override.{key}")
     return _merge(inherited, data)
 

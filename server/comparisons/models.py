@@ -127,7 +127,7 @@ class DailyRow(BaseModel):
     """A prosumer's day, kWh, mean over the episodes."""
 
     policy: str
-    day: int = Field(description="Day of the episode, from 0.")
+    day: int = Field(description="From 0: every 24 h of the episode, whenever it begins.")
     agent: str = Field(description="agent_0, agent_1, …")
     name: str
     demand_kwh: float

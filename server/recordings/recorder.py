@@ -16,27 +16,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from server.database import explained, is_busy
 from server.errors import ApiError
 from server.recordings.database import LAYOUT
 from server.recordings.writing import Batch, RecordingWriter, Taken
+from server.sinks import LiveFrame
 
 FLUSH_S = 0.4  # what a killed server loses at most, commit time aside; the promise is one second
 QUEUE_WEIGHT = 20_000  # prosumers in all waiting frames: some 50 MB
 RETRY_S = 10.0  # how long a locked file is waited for before recording stops
-
-
-class Frame(Protocol):
-    """A step of the run, as `sinks.LiveFrame` holds it."""
-
-    data: dict[str, Any]  # `wire.Frame` as plain values
-
-    @property
-    def json(self) -> bytes:
-        """Its JSON, one line."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,7 @@ class Recorder:
         self.path, self.flush_s, self._on_warning = path, flush_s, on_warning
         self._limits = (cap_bytes, min_free_bytes, max_pages)
         self._wake = threading.Condition()  # guards the four below
-        self._queue: deque[_Begin | Frame | _End] = deque()
+        self._queue: deque[_Begin | LiveFrame | _End] = deque()
         self._weight = 0
         self._closing = False
         self._status = RecorderStatus("idle", None, 0, 0, None)
@@ -124,7 +114,7 @@ class Recorder:
             self._wake.notify()
         return name
 
-    def frame(self, frame: Frame) -> None:
+    def frame(self, frame: LiveFrame) -> None:
         """Take a frame over; let go where nothing is recorded, dropped where too many wait."""
         weight = 1 + len(frame.data["agents"])
         with self._wake:
@@ -183,7 +173,7 @@ class Recorder:
         except Exception as error:  # a frame that is none: a bug elsewhere must not end the live run
             self._stop(f"frames cannot be recorded ({type(error).__name__}: {error})")
 
-    def _take(self, item: _Begin | Frame | _End) -> None:
+    def _take(self, item: _Begin | LiveFrame | _End) -> None:
         if isinstance(item, _Begin):
             self._begin(item)
         elif self._writer is None:

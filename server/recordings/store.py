@@ -45,7 +45,7 @@ class RecordingStore:
     """
 
     def __init__(self, path: Path, cap_bytes: int, live: Callable[[], str | None] = lambda: None):
-        self.path, self.cap_bytes, self._live = path, cap_bytes, live
+        self.path, self.cap_bytes, self.live = path, cap_bytes, live
 
     def check(self) -> str | None:
         """What is wrong with the file, None if nothing."""
@@ -91,7 +91,7 @@ class RecordingStore:
         """Remove a recording; the one being written is refused."""
         with self._open() as db:
             number = _found(db, name)["number"]
-            if name == self._live():
+            if name == self.live():
                 raise ApiError(409, "conflict", f"recording {name} is being written: stop the run first")
             delete_recording(db, number)
 
@@ -204,7 +204,7 @@ class RecordingStore:
 
     def _fields(self, row: sqlite3.Row) -> dict[str, Any]:
         state: State = "complete" if row["ended"] is not None else "interrupted"
-        if row["id"] == self._live():
+        if row["id"] == self.live():
             state = "recording"
         names = ("id", "name", "scenario", "policy", "seed", "started", "end_reason", "first", "dropped")
         ended = row["ended"] if row["ended"] is not None or state == "recording" else row["last_wall"]

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
-import orjson
+from server.sinks import LiveFrame
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@dataclass
-class FakeFrame:
-    """What a recorder sees of `sinks.LiveFrame`."""
-
-    data: dict[str, Any]
-
-    @cached_property
-    def json(self) -> bytes:
-        return orjson.dumps(self.data)
-
-
-def frame(step: int, agents: int = 2, wall: datetime | None = None, **changes: Any) -> FakeFrame:
+def frame(step: int, agents: int = 2, wall: datetime | None = None, **changes: Any) -> LiveFrame:
     """Step `step` of a community in which everything can be told from the step.
 
     Args:
@@ -33,7 +20,7 @@ def frame(step: int, agents: int = 2, wall: datetime | None = None, **changes: A
     moment = wall or START + timedelta(seconds=step / 10)
     metrics = {"total_demand_kw": 1.0 * step, "max_loading": 0.5, "min_voltage_pu": 0.9, "max_voltage_pu": 1.0}
     metrics |= {key: changes.get(key, default) for key, default in _CALM.items()}
-    return FakeFrame(
+    return LiveFrame(
         {
             "type": "frame", "seq": step, "timestamp": moment.isoformat(timespec="milliseconds"),
             "sim_time": (datetime(2016, 6, 1) + timedelta(minutes=15 * step)).isoformat(), "step": step,
@@ -45,7 +32,9 @@ def frame(step: int, agents: int = 2, wall: datetime | None = None, **changes: A
             ],
             "energy_flows": [{"source": "agent_0", "target": "grid", "power_kw": 0.25}],
             "metrics": metrics, "perturbations": changes.get("perturbations", []),
-        }
+        },
+        created=0.0,
+        make_binary=bytes,
     )  # fmt: skip
 
 

@@ -23,16 +23,12 @@ from server.errors import ApiError
 from server.jobs import JobQueue, worker
 from server.jobs.store import JobStore
 from smartgrid_core import GridConfig
+from tests.server.serving import write_scenario
 from trainer import evaluation_cache
 from trainer.evaluate import evaluate
 from trainer.scoreboard import Outcome
 from trainer.significance import holm, paired, paired_t_test
 
-TINY = """base = "community-5"
-episode_days = 0.25
-[forecast]
-window_edges_h = [1]
-"""
 RULES = ["time-of-use", "self-consumption"]
 
 
@@ -49,8 +45,7 @@ def _own_cache_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def work(tmp_path: Path) -> dict:
     folder = tmp_path / "scenarios"
-    folder.mkdir()
-    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+    write_scenario(folder)
     places = {"runs": str(tmp_path / "runs"), "operator": None, "scenarios_dir": str(folder)}
     return {"policies": RULES, "scenarios": ["tiny"], "episodes": 2, "seeds": None, "days": None, **places}
 
@@ -82,7 +77,7 @@ def test_the_numbers_are_those_of_the_evaluation(work: dict, tmp_path: Path) -> 
 
 def check_days_and_series(result: ComparisonResult) -> None:
     (scenario,) = result.scenarios
-    assert len(scenario.daily) == 2 * 5
+    assert len(scenario.daily) == 2 * 3
     for row in scenario.daily:
         assert row.demand_met_kwh == pytest.approx(row.demand_kwh)  # connected: everything is served
         assert 0 <= row.solar_used_kwh <= row.solar_kwh + 1e-3
@@ -90,13 +85,13 @@ def check_days_and_series(result: ComparisonResult) -> None:
     series = scenario.series
     assert set(series.policies) == set(RULES)
     columns = series.policies[RULES[0]]
-    assert {len(values) for values in columns.values()} == {96}
-    assert series.start.endswith("T00:00:00")
+    assert {len(values) for values in columns.values()} == {24}
+    assert series.start.startswith("2025-06-0")
     # Demand is the same for all, and what a table says is what the series says.
     assert columns["demand_kw"] == series.policies[RULES[1]]["demand_kw"]
     lines = list(csv.DictReader(io.StringIO(comparison_csv(result.model_dump(), "series"))))
-    assert [float(line["demand_kw"]) for line in lines[:96]] == columns["demand_kw"]
-    for table, count in (("scoreboard", 2), ("costs", 4), ("pairs", 1), ("daily", 10)):
+    assert [float(line["demand_kw"]) for line in lines[:24]] == columns["demand_kw"]
+    for table, count in (("scoreboard", 2), ("costs", 4), ("pairs", 1), ("daily", 6)):
         text = comparison_csv(result.model_dump(), table)  # type: ignore[arg-type]
         assert len(text.splitlines()) == 1 + count
 
@@ -106,7 +101,7 @@ def test_a_policy_that_does_not_fit_is_skipped_and_said(work: dict) -> None:
     result = compare(work | asked, lambda *_: None)
     skipped = [s["skipped"] for s in result["scenarios"]]
     assert [s["policy"] for s in skipped[0]] == ["community-5"]
-    assert "observation_dim = 41" in skipped[0][0]["reason"]  # tiny observes less than community-5
+    assert "num_agents = 5" in skipped[0][0]["reason"]
     assert list(result["scenarios"][0]["costs"]) == ["idle"]
     with pytest.raises(ApiError, match="nothing to compare"):
         compare(work | {"policies": ["community-5"]}, lambda *_: None)

@@ -21,7 +21,8 @@ from server.errors import ApiError
 from server.recordings import Recorder, RecordingStore, export
 from server.recordings.database import LAYOUT
 from server.recordings.recorder import RunAbout
-from tests.server.frames import FakeFrame, frame
+from server.sinks import LiveFrame
+from tests.server.frames import frame
 
 RUN = RunAbout("community-5", "idle", 7, {"hello": {"agents": []}})
 CAP = 64 << 20
@@ -58,7 +59,7 @@ def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
-def recorded(recorder: Recorder, frames: list[FakeFrame], run: RunAbout = RUN) -> str:
+def recorded(recorder: Recorder, frames: list[LiveFrame], run: RunAbout = RUN) -> str:
     """A complete recording of the frames."""
     name = recorder.begin(run)
     for one in frames:

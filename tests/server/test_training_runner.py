@@ -22,12 +22,8 @@ from server.training import runner as module
 from server.training.models import TrainingRequest
 from server.training.runner import TrainingRunner
 from server.training.runs import Runs
+from tests.server.serving import write_scenario
 
-TINY = """base = "community-5"
-episode_days = 0.5
-[forecast]
-window_edges_h = [1]
-"""
 SMALL = {"num_grids": 4, "horizon": 4, "iterations": 2, "validations": 1, "validation_episodes": 2, "threads": 1}
 SMALL |= {"compile": False, "max_minutes": None}
 FAKE = """
@@ -52,8 +48,7 @@ sys.exit(process.main(sys.argv[1:]))
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[TrainingRunner]:
     folder = tmp_path / "data" / "scenarios"
-    folder.mkdir(parents=True)
-    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+    write_scenario(folder)
     runner = TrainingRunner(tmp_path / "data", tmp_path / "runs", Scenarios(folder))
     yield runner
     runner.close()
@@ -103,7 +98,7 @@ def test_a_run_from_the_form_to_its_metrics(runner: TrainingRunner, tmp_path: Pa
     metrics = runs.metrics("one", 1, ["validation_score", "learning_reward"])
     assert metrics.rows == 2
     assert metrics.columns["iteration"] == [2]
-    assert len(metrics.columns["learning_reward"][0]) == 5
+    assert len(metrics.columns["learning_reward"][0]) == 3
     assert str(tmp_path) not in status.model_dump_json() + detail.model_dump_json()
 
 
