@@ -35,7 +35,6 @@ RULES = ["time-of-use", "self-consumption"]
 @pytest.fixture(autouse=True)
 def _own_cache_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(evaluation_cache, "folder", lambda: tmp_path / "cache")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))  # of child processes
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -252,17 +251,6 @@ def test_too_many_jobs_are_refused(tmp_path: Path) -> None:
         store.add("comparison", {}, {})
     with pytest.raises(ApiError, match="20 jobs wait already"):
         store.add("comparison", {}, {})
-
-
-def test_a_comparison_in_its_own_process(tmp_path: Path, work: dict) -> None:
-    queue = JobQueue(tmp_path / "data")
-    queue.start()
-    name = queue.submit("comparison", {}, work | {"policies": RULES[:1]}).id
-    until(lambda: queue.store.get(name).state not in ("queued", "running"), 60)
-    queue.close()
-    assert queue.store.get(name).error is None
-    result = ComparisonResult.model_validate(queue.store.result(name, "comparison"))
-    assert list(result.scenarios[0].costs) == RULES[:1]
 
 
 def test_a_job_tells_what_a_client_may_know(work: dict) -> None:
