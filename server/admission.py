@@ -56,7 +56,10 @@ class Admission:
 
     def knows_host(self, connection: HTTPConnection) -> bool:
         """Whether the client addressed this server by one of its names: no page rebinds a name of its own to it."""
-        name = _split(connection.headers.get("host", ""))[0]
+        given = connection.headers.getlist("host")
+        if len(given) != 1:
+            return False
+        name = _split(given[0])[0]
         return "*" in self.hosts or name in self.hosts or f"[{name}]" in self.hosts
 
     def same_origin(self, connection: HTTPConnection) -> bool:

@@ -49,9 +49,7 @@ class _Session:
         self.context.hub.join(self.viewer)
         while True:
             try:
-                text = await sessions.receive_text(self.viewer.socket)
-                self._limit()
-                data = sessions.parse_object(text)
+                data = sessions.parse_object(await sessions.receive_text(self.viewer.socket))
             except ApiError as error:
                 self._answer_error(None, None, error)
                 await self._lose_patience(error)
@@ -78,6 +76,7 @@ class _Session:
         shown = id if isinstance(id, str | int) and not isinstance(id, bool) and len(str(id)) <= 64 else None
         name = data.get("command") if isinstance(data.get("command"), str) else None
         try:
+            self._limit()
             if data.get("type") == "auth":  # nothing to prove any more
                 Auth.model_validate(data)
                 return

@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 PATIENCE_S = 60.0
@@ -67,6 +69,7 @@ class Serving:
             assert line, f"the server ended: {self.said}{self.log.read_text()}"
             self.said += line
         self.base = self.said.rsplit("smartgrid-marl: ", 1)[1].split("/web/")[0]
+        self.port = int(self.base.rsplit(":", 1)[1])
         self.verify: Any = False
         self.client: httpx.Client | None = None
         self.headers: dict[str, str] = {}
@@ -126,14 +129,25 @@ def receive(socket: ClientConnection) -> Any:
     return message if isinstance(message, bytes) else json.loads(message)
 
 
-def until(socket: ClientConnection, kind: str, **fields: Any) -> Any:
-    """The next message of a type with these fields; others are passed over."""
-    while True:
+def until(socket: ClientConnection, kind: str | tuple[str, ...], **fields: Any) -> Any:
+    """The next message of a type, or of one of several, with these fields; others are passed over."""
+    deadline = time.monotonic() + PATIENCE_S  # heartbeats come for ever
+    while time.monotonic() < deadline:
         message = receive(socket)
-        if isinstance(message, bytes) or message["type"] != kind:
+        if isinstance(message, bytes) or message["type"] not in ((kind,) if isinstance(kind, str) else kind):
             continue
         if all(message.get(name) == value for name, value in fields.items()):
             return message
+    raise TimeoutError(f"no {kind} with {fields}")
+
+
+def close_code(socket: ClientConnection) -> int | None:
+    """The code the server closes with, after whatever it still says; None where the connection just ended."""
+    try:
+        while True:
+            receive(socket)
+    except ConnectionClosed as closed:
+        return None if closed.rcvd is None else closed.rcvd.code
 
 
 _numbers = itertools.count(1)
@@ -143,7 +157,4 @@ def command(socket: ClientConnection, name: str, **arguments: Any) -> Any:
     """Send a command and wait for its answer, ack or error."""
     id = next(_numbers)
     socket.send(json.dumps({"type": "command", "id": id, "command": name, "arguments": arguments}))
-    while True:
-        message = receive(socket)
-        if not isinstance(message, bytes) and message["type"] in ("ack", "error") and message["id"] == id:
-            return message
+    return until(socket, ("ack", "error"), id=id)
