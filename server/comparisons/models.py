@@ -14,6 +14,9 @@ SIZES = (3, 5, 10, 50, 200, 1000)
 MOST_RUNS = 64  # policies × scenarios
 
 
+UNIQUE: Any = {"uniqueItems": True}
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -22,9 +25,14 @@ class ComparisonRequest(_Request):
     """k policies × m scenarios on the same episodes."""
 
     policies: list[Name] = Field(
-        min_length=1, max_length=16, description="Names of policies or controllers, or grid_only; each once."
+        min_length=1,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="Names of policies or controllers, or grid_only; each once.",
     )
-    scenarios: list[Name] = Field(min_length=1, max_length=16, description="Names of scenarios; each once.")
+    scenarios: list[Name] = Field(
+        min_length=1, max_length=16, json_schema_extra=UNIQUE, description="Names of scenarios; each once."
+    )
     episodes: int = Field(
         default=8, ge=1, le=256, description="Test episodes of each scenario, one a seed of its list."
     )
@@ -32,6 +40,7 @@ class ComparisonRequest(_Request):
         default=None,
         min_length=1,
         max_length=256,
+        json_schema_extra=UNIQUE,
         description="Seeds instead of the scenario's; `episodes` counts not.",
     )
     days: float | None = Field(
@@ -55,7 +64,11 @@ class ScalabilityRequest(_Request):
     """What the number of prosumers costs, on generated communities."""
 
     sizes: list[Annotated[int, Field(ge=1, le=1500)]] = Field(
-        default=list(SIZES), min_length=1, max_length=12, description="Numbers of prosumers; each once."
+        default=list(SIZES),
+        min_length=1,
+        max_length=12,
+        json_schema_extra=UNIQUE,
+        description="Numbers of prosumers; each once.",
     )
     policy: Name = Field(default="self-consumption", description="A rule, or random: what fits every size.")
     episodes: int = Field(default=1, ge=1, le=32, description="Episodes of each size.")
