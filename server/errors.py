@@ -105,7 +105,10 @@ def as_api_error(error: BaseException) -> ApiError:
     return ApiError(500, "internal", f"internal error {number}; the server's log has it under this number")
 
 
-_NO_FIELD = re.compile(r"(body|query|path|header|constrained-\w+|literal\[.*\]|float|int|str|bool)$")
+_NO_FIELD = re.compile(
+    r"(body|query|path|header|constrained-\w+|literal\[.*\]|float|int|str|bool|cloud|islanding|price_spike"
+    r"|demand_surge|branch_outage)$"
+)
 """Parts of a fault's place that name no field: where it was sent, and the members of a union."""
 
 
@@ -115,6 +118,8 @@ def _of_validation(faults: Any) -> ApiError:
     loc = [str(part) for part in first["loc"] if not _NO_FIELD.match(str(part))]
     if first["type"] == "json_invalid":
         return ApiError(400, "malformed", f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    if first["type"].startswith("union_tag"):
+        loc.append(first.get("ctx", {}).get("discriminator", "kind").strip("'"))
     message = first["msg"].removeprefix("Value error, ")
     shown, more = repr(first.get("input")), len(faults) - 1
     value = f" = {shown}" if first["type"] != "missing" and len(shown) <= 80 else ""
