@@ -9,10 +9,14 @@ from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from websockets.exceptions import ConnectionClosed
 
 from tests.server.serving import Serving, command
 from tests.server.test_slow_viewers import deaf_viewer
+
+LONG = ("POST /api/training", "POST /api/scalability")  # the empty body begins work of minutes
+FREE = ("POST /api/data/upload", "POST /api/scenarios/save")  # what is right in them no schema can say
 
 
 def test_every_answer_is_as_the_openapi_says(server: Serving) -> None:
@@ -21,18 +25,20 @@ def test_every_answer_is_as_the_openapi_says(server: Serving) -> None:
     faults: list[str] = []
 
     def check(operation: Any) -> None:
+        free = operation.label in FREE
+
         @settings(
             max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate], database=None,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(case=operation.as_strategy())
         def all_checks(case: Any) -> None:
-            case.call_and_validate(timeout=60)
+            case.call_and_validate(timeout=60, excluded_checks=[positive_data_acceptance] if free else [])
 
         all_checks()
 
     operations = [result.ok() for result in schema.get_all_operations()]
-    for operation in operations:
+    for operation in (o for o in operations if o.label not in LONG):
         try:
             check(operation)
         except Exception as error:  # one report of all of them
