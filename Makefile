@@ -7,7 +7,7 @@ OUT      ?= runs/$(SCENARIO)-$(STAMP)
 BIN      := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: train test test-all lint bench setup clean help
+.PHONY: train serve test test-all lint bench setup clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,11 +18,14 @@ setup: .venv/.installed ## make .venv with everything in it
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,data,test]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,data,serve,test]'
 	touch $@
 
 train: setup ## train the default community and print the scoreboard (SCENARIO=, DEVICE=cuda, OUT=)
 	$(BIN)/python -m trainer train --scenario $(SCENARIO) --device $(DEVICE) --out $(OUT) $(ARGS)
+
+serve: setup ## run the live server (ARGS="--port 9000 --checkpoint runs/NAME")
+	$(BIN)/python -m server $(ARGS)
 
 test: setup ## every test but the slow proofs
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)

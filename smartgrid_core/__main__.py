@@ -17,7 +17,7 @@ from smartgrid_core.config import EventConfig, GridConfig, ProsumerConfig
 from smartgrid_core.power_flow import FeederError
 from smartgrid_core.profiles.load import TYPICAL_ANNUAL_KWH
 from smartgrid_core.profiles.types import ProfileError
-from smartgrid_core.registry import ConfigError, list_scenarios
+from smartgrid_core.registry import ConfigError, list_saved_scenarios, list_scenarios
 from smartgrid_core.simulator import Simulator
 
 FAULTS = (ConfigError, ProfileError, FeederError, ImportError, OSError)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m smartgrid_core", description="Scenarios of prosumer communities.")
     commands = parser.add_subparsers(required=True, metavar="scenarios | describe | validate")
-    listing = commands.add_parser("scenarios", help="list the scenarios that ship with the package")
+    listing = commands.add_parser("scenarios", help="list the scenarios that ship, and those saved on the page")
     listing.set_defaults(run=_scenarios)
     describe = commands.add_parser("describe", help="what a scenario implies, number by number")
     describe.add_argument("scenario", metavar="NAME", help="name of a scenario, or path of a .toml file")
@@ -51,8 +51,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scenarios(_arguments: argparse.Namespace) -> int:
     table = _table("name", "agents", "days", "source", "links", "events", "description", right=("agents", "days"))
-    for name in list_scenarios():
-        config = GridConfig.load(name)
+    for name in [*list_scenarios(), *list_saved_scenarios()]:
+        try:
+            config = GridConfig.load(name)
+        except ConfigError as error:  # a saved one may have been edited by hand
+            table.add_row(name, "", "", "", "", "", str(error).splitlines()[0])
+            continue
         events = ", ".join(dict.fromkeys(e.kind.replace("_", " ") for e in config.events)) or "–"
         table.add_row(
             name, str(config.num_agents), f"{config.episode_days:g}", config.profiles.source,

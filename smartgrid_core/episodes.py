@@ -11,6 +11,7 @@ from smartgrid_core import observations, rng
 from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
+from smartgrid_core.perturbations import combined
 from smartgrid_core.profiles.table import Position, ProfileTable, Route, TableRows
 from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, public
 
@@ -136,12 +137,15 @@ class Episodes(nn.Module):
     def present(self, params: Params, state: State, steps: int = 1, later: int = 0) -> Exogenous:
         """Exogenous values of S ≤ MAX_WINDOW steps of the running episode, from `later` steps on, fields [S, …]."""
         plan = self.plan(params, state.key, state.episode)
-        return self._within(params, plan, state.row + later, state.step + later, steps)
+        return self._within(params, plan, state.episode, state.row + later, state.step + later, steps)
 
-    def _within(self, params: Params, plan: Plan, row: Tensor, first: Tensor, steps: int) -> Exogenous:
+    def _within(self, params: Params, plan: Plan, episode: Tensor, row: Tensor, first: Tensor, steps: int) -> Exogenous:
         """Exogenous values of steps `first`, `first` + 1, … [B] of one episode, from table row `row` [B] on."""
         events = (x[:, None] for x in (plan.event_start, plan.event_end, plan.event_branch))
-        now = self.events.conditions(first + self._counter(steps, first), *events)
+        step = first + self._counter(steps, first)
+        now = self.events.conditions(step, *events)
+        if self.events.by_hand is not None:
+            now = combined(now, self.events.by_hand.conditions(step, episode))
         return self._values(self.table.follow(self.table.route(self._position(params, plan, row), steps), steps), now)
 
     def course(
@@ -156,7 +160,10 @@ class Episodes(nn.Module):
         s = self._counter(steps, switch)
         before = s < switch
         events = [torch.where(before, a[:, None], b[:, None]) for a, b in zip(plan[-3:], then[-3:], strict=True)]
-        now = self.events.conditions(torch.where(before, step + 1 + s, s - switch), *events)
+        at = torch.where(before, step + 1 + s, s - switch)
+        now = self.events.conditions(at, *events)
+        if self.events.by_hand is not None:
+            now = combined(now, self.events.by_hand.conditions(at, torch.where(before, episode, episode + 1)))
         here, there = self._position(params, plan, row + 1), self._position(params, then, then.row)
         return Course(self.table.route(here, steps, there, switch), now, then.soc_kwh, then.row)
 
@@ -168,7 +175,7 @@ class Episodes(nn.Module):
         """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""
         left = (self.config.episode_steps - state.step).clamp(1, steps)
         plan = self.plan(params, state.key, state.episode)
-        return self._within(params, plan, state.row + left, state.step + left, 1).steps()[0]
+        return self._within(params, plan, state.episode, state.row + left, state.step + left, 1).steps()[0]
 
     @staticmethod
     def _counter(steps: int, like: Tensor) -> Tensor:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from smartgrid_core import rng
 from smartgrid_core.config import EventConfig
 from smartgrid_core.types import Conditions
+
+if TYPE_CHECKING:
+    from smartgrid_core.perturbations import Perturbations
 
 DRAWS = 5  # uniforms per event: happens, day, hour, duration, branch
 
@@ -25,18 +30,19 @@ class Events(nn.Module):
         self.num_branches = num_branches
         self.steps_per_day = steps_per_day
         self.kinds = {kind: [i for i, e in enumerate(events) if e.kind == kind] for kind in {e.kind for e in events}}
+        self.by_hand: Perturbations | None = None  # what `Simulator.perturb` added
         self.register_buffer("agent_paths", agent_paths.float())
         self.register_buffer("branches", torch.arange(num_branches, dtype=torch.int32))
 
     @property
     def can_island(self) -> bool:
         """Whether the community can ever be without the utility."""
-        return "islanding" in self.kinds
+        return "islanding" in self.kinds or (self.by_hand is not None and self.by_hand.events.can_island)
 
     @property
     def can_open_branches(self) -> bool:
         """Whether a branch can ever open."""
-        return "branch_outage" in self.kinds
+        return "branch_outage" in self.kinds or (self.by_hand is not None and self.by_hand.events.can_open_branches)
 
     def draw(self, u: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Windows of the episode.

@@ -68,10 +68,12 @@ def _pairs(config: LinksConfig, n: int, distance: np.ndarray) -> list[tuple[int,
         if topology == "ring":
             return sorted({(min(i, (i + 1) % n), max(i, (i + 1) % n)) for i in range(n)})
         count = min(int(topology.partition(":")[2]), n - 1)
-        found = set()
+        found, agents = set(), np.arange(n)
         for i in range(n):
-            order = sorted((j for j in range(n) if j != i), key=lambda j: (round(distance[i, j], 12), abs(i - j), j))
-            found |= {(min(i, j), max(i, j)) for j in order[:count]}
+            # By distance, then by the place in the list; lexsort's last key counts most.
+            order = np.lexsort((agents, np.abs(agents - i), np.round(distance[i], 12)))
+            nearest = [int(j) for j in order if j != i][:count]
+            found |= {(min(i, j), max(i, j)) for j in nearest}
         return sorted(found)
     seen: set[tuple[int, int]] = set()
     for i, j in topology:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from pydantic import ValidationError
 
 from smartgrid_core.config import GridConfig
-from smartgrid_core.errors import ConfigError
+from smartgrid_core.errors import ConfigError, InvalidConfigError
 
 
 def _folder() -> Path:
@@ -25,27 +27,40 @@ def list_scenarios() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
+def saved_folder() -> Path:
+    """Where the server keeps the scenarios users save: $SMARTGRID_DATA_DIR/scenarios, or the user's data folder."""
+    data = os.environ.get("SMARTGRID_DATA_DIR") or platformdirs.user_data_dir("smartgrid-marl", appauthor=False)
+    return Path(data) / "scenarios"
+
+
+def list_saved_scenarios() -> list[str]:
+    """Names of the scenarios users saved; a shipped one of the same name goes first."""
+    return sorted({path.stem for path in saved_folder().glob("*.toml")} - set(list_scenarios()))
+
+
 def scenario_path(source: str | Path) -> Path:
-    """Path of a scenario given by name or path.
+    """Path of a scenario given by name (shipped or saved) or path.
 
     Raises:
-        ConfigError: neither a shipped scenario nor a file; offers the nearest name.
+        ConfigError: neither a known scenario nor a file; offers the nearest name.
     """
     text = str(source)
     if text in list_scenarios():
         return _folder() / f"{text}.toml"
+    if text in list_saved_scenarios():
+        return saved_folder() / f"{text}.toml"
     path = Path(text).expanduser()
     if path.suffix == ".toml" or path.exists():
         if not path.is_file():
             raise ConfigError(f"scenario file {text!r} does not exist: give a .toml file or one of {_listed()}")
         return path
-    near = difflib.get_close_matches(text, list_scenarios(), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(text, [*list_scenarios(), *list_saved_scenarios()], n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(f"unknown scenario {text!r}: {hint}known are {_listed()}, or give the path of a .toml file")
 
 
 def _listed() -> str:
-    return ", ".join(list_scenarios())
+    return ", ".join([*list_scenarios(), *list_saved_scenarios()])
 
 
 def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) -> GridConfig:
@@ -59,11 +74,17 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
 
 
 def validate_config(data: Mapping[str, Any], where: str = "configuration") -> GridConfig:
-    """Turn a plain mapping into a GridConfig, or raise ConfigError with one line per fault."""
+    """Turn a plain mapping into a GridConfig, or raise InvalidConfigError with one line per fault."""
     try:
         return GridConfig.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(f"{where}:\n" + "\n".join(_explain(e) for e in error.errors())) from None
+        faults = [(".".join(map(str, e["loc"])) or "configuration", _explain(e)) for e in error.errors()]
+        raise InvalidConfigError(f"{where}:\n" + "\n".join(text for _, text in faults), faults) from None
+
+
+def resolve(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a scenario file at `path` (it need not exist) with this content amounts to, bases merged in."""
+    return _resolved(copy.deepcopy(dict(data)), path.resolve(), seen=())
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -75,19 +96,37 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not valid TOML: {error}") from None
+    return _resolved(data, path, seen)
+
+
+def _resolved(data: dict[str, Any], path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     for field in ("path", "price_path"):  # data files are named relative to the scenario file
-        value = data.get("profiles", {}).get(field)
+        value = _table(data, "profiles").get(field)
         if isinstance(value, str):
             data["profiles"][field] = str((path.parent / value).resolve())
+    feeder = _table(data, "network").get("feeder")
+    if isinstance(feeder, str) and feeder.endswith(".csv") and (path.parent / feeder).is_file():
+        data["network"]["feeder"] = str((path.parent / feeder).resolve())
     base = data.pop("base", None)
     if base is None:
         return data
+    if not isinstance(base, str):
+        raise ConfigError(f"base = {base!r}: expected the name of a scenario")
     inherited = _read(_base_path(base, path), (*seen, path))
     inherited.pop("name", None)
     inherited.pop("description", None)
-    for key, value in data.pop("override", {}).items():
+    overrides = data.pop("override", {})
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"override = {overrides!r}: expected a table of dotted names and values")
+    for key, value in overrides.items():
         _override(inherited, key.split("."), value, f"override.{key}")
     return _merge(inherited, data)
+
+
+def _table(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A table of the file; empty where it is something else, which validation tells."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _base_path(base: str, child: Path) -> Path:

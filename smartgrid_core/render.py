@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smartgrid_core.extras import require
+from smartgrid_core.power_flow import Feeder
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State, StepResult
 
@@ -86,8 +87,6 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
         parts = {name: float(x[grid]) for name, x in result.stability_parts._asdict().items()}
         islanded, energised = bool(result.islanded[grid]), _agents(result.energised, grid)
         prices, row = result, row - 1
-    parent = np.full(len(feeder.bus_names), -1)
-    parent[feeder.to_bus] = feeder.from_bus
     return Snapshot(
         scenario=config.name, time=table.profiles.start + row * np.timedelta64(config.step_minutes, "m"),
         step=taken, episode_steps=config.episode_steps, names=tuple(simulator.agent_names),
@@ -98,7 +97,7 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
         soc=np.where(capacity > 0, soc / np.maximum(capacity, 1e-6), 0.0), capacity_kwh=capacity,
         demand_kw=demand, generation_kw=generation, battery_kw=battery, trade_kw=trade,
         voltage_pu=_agents(state.voltage_pu, grid), pairs=simulator.links.pairs, link_kw=flows,
-        loading=loading, parent=parent, parent_branch=np.asarray(feeder.parent_branch),
+        loading=loading, parent=feeding_bus(feeder), parent_branch=np.asarray(feeder.parent_branch),
         agent_bus=simulator.agent_bus,
         stability=float(state.stability[grid]), stability_parts=parts,
         import_eur_per_kwh=float(prices.import_eur_per_kwh[grid]),
@@ -169,7 +168,7 @@ def as_picture(s: Snapshot, width: int = 1000, height: int = 600) -> np.ndarray:
     price = f"import {s.import_eur_per_kwh:.2f}, export {s.export_eur_per_kwh:.2f} EUR/kWh"
     heading = f"{when}   step {s.step} of {s.episode_steps}   {price}"
     figure.text(0.97, 0.935, heading, size=10, ha="right", color=_INK)
-    places = _places(s)
+    places = agent_places(s.parent, s.agent_bus)
     _draw_feeder(axes, s)
     _draw_links(axes, s, places)
     _draw_agents(axes, s, places)
@@ -183,6 +182,13 @@ _INK, _FAINT, _OVERLOAD = "#263238", "#b0bec5", "#e65100"
 _BUY, _SELL, _SHARE = "#c62828", "#1565c0", "#6a1b9a"
 _SOC_COLOURS = "RdYlGn"
 _ROOMY = 15  # prosumers up to which the picture has room for their labels
+
+
+def feeding_bus(feeder: Feeder) -> np.ndarray:
+    """The bus that feeds each bus, [n] int, −1 at the slack."""
+    parent = np.full(feeder.num_buses, -1)
+    parent[feeder.to_bus] = feeder.from_bus
+    return parent
 
 
 def tree_layout(parent: np.ndarray) -> np.ndarray:
@@ -213,28 +219,30 @@ def tree_layout(parent: np.ndarray) -> np.ndarray:
     return place
 
 
-def _scaled(s: Snapshot) -> np.ndarray:
-    """Buses in drawing units: x from 0 to 1, y from 0 to 1 with room for the prosumers beside their buses."""
-    place = tree_layout(s.parent)
+def bus_places(parent: np.ndarray) -> np.ndarray:
+    """Buses in drawing units, [n, 2]: x and y from 0 to 1 (up), with room for the prosumers above their buses.
+
+    parent: [n] int, the bus that feeds each bus, −1 at the slack.
+    """
+    place = tree_layout(parent)
     span = np.maximum(place.max(0), 1)
     rows = place[:, 1].max() + 1
     return np.stack([0.05 + 0.9 * place[:, 0] / span[0], 1 - (place[:, 1] + 0.62) / rows], axis=1)
 
 
-def _places(s: Snapshot) -> np.ndarray:
-    """Where the prosumers stand, [N, 2]: above their bus; several on one bus fan out."""
-    buses = _scaled(s)
-    rows = tree_layout(s.parent)[:, 1].max() + 1
-    out = buses[s.agent_bus].copy()
+def agent_places(parent: np.ndarray, agent_bus: np.ndarray) -> np.ndarray:
+    """Where the prosumers stand in the same units, [N, 2]: above their bus; several on one bus fan out."""
+    rows = tree_layout(parent)[:, 1].max() + 1
+    out = bus_places(parent)[agent_bus].copy()
     seen: dict[int, int] = {}
-    for i, bus in enumerate(s.agent_bus.tolist()):
+    for i, bus in enumerate(agent_bus.tolist()):
         k = seen[bus] = seen.get(bus, -1) + 1
         out[i] += (0.035 * k, 0.36 / rows * (1 + 0.15 * k))
     return out
 
 
 def _draw_feeder(axes, s: Snapshot) -> None:
-    buses = _scaled(s)
+    buses = bus_places(s.parent)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.axis("off")
     for bus, branch in enumerate(s.parent_branch.tolist()):
@@ -276,7 +284,7 @@ def _draw_agents(axes, s: Snapshot, places: np.ndarray) -> None:
     """Discs coloured by state of charge on stubs whose arrows show the trade with the utility."""
     from matplotlib import colormaps
 
-    buses, colours = _scaled(s)[s.agent_bus], colormaps[_SOC_COLOURS]
+    buses, colours = bus_places(s.parent)[s.agent_bus], colormaps[_SOC_COLOURS]
     roomy = len(s.names) <= _ROOMY
     gap = 15 if roomy else 8
     for i, (bus, place) in enumerate(zip(buses, places, strict=True)):

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from smartgrid_core import observations, rng
 from smartgrid_core.compiled import Compiled, graph_of
-from smartgrid_core.config import GridConfig
+from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
+from smartgrid_core.perturbations import cause
 from smartgrid_core.prefetch import Prefetch, Upcoming
 from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable, TableRows, empty_rows
@@ -85,6 +86,7 @@ class Simulator:
         table = ProfileTable(self.config, loaded.profiles, split)
         paths = torch.from_numpy(np.asarray(self.feeder.path)[:, self.agent_bus])
         events = Events(self.config.events, len(self.feeder.branch_names), paths, self.config.steps_per_day)
+        self.events, self._is_compiled = events, compile
         network = Network(self.config.network, self.feeder, self.agent_bus)
         self.observation_entries = observations.entries(self.config, self.links.used.shape[0])
         _require_memory(num_grids, self.bytes_per_grid, self.device)
@@ -224,17 +226,46 @@ class Simulator:
             raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{self.num_grids}], one entry a grid")
         if seed is not None:
             self.seed_grids(seed, mask)
+        if mask is None:
+            self.events.by_hand = None
         zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
         episode = zero if state is None else state.episode + 1
         counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
         fresh = self.episodes.begin(self.params, self.key, episode, counters)
         if mask is not None and state is not None:
             fresh = _select(mask, fresh, state)
-        now = self.episodes.present(self.params, fresh).steps()[0]
-        fresh = fresh._replace(**self.episodes.held(self.params, now))
-        obs = self.episodes.observe(self.params, kernel(fresh.soc_kwh), fresh.stability, kernel(fresh.voltage_pu), now)
+        return self._read_present(fresh)
+
+    def _read_present(self, state: State) -> tuple[State, Tensor]:
+        """The state with the exogenous values of the step about to be taken, and its observations [B, N, O]."""
+        now = self.episodes.present(self.params, state).steps()[0]
+        state = state._replace(**self.episodes.held(self.params, now))
+        obs = self.episodes.observe(self.params, kernel(state.soc_kwh), state.stability, kernel(state.voltage_pu), now)
         # The layout of a step's state, so that the compiled step sees one kind of input only.
-        return State(*(public(kernel(field).contiguous()) for field in fresh)), obs
+        return State(*(public(kernel(field).contiguous()) for field in state)), obs
+
+    def perturb(
+        self, state: State, events: Sequence[EventConfig] = (), steps: Sequence[int] = ()
+    ) -> tuple[State, Tensor]:
+        """Cause events in the running episodes, from the step about to be taken on, beside those the scenario draws.
+
+        They add to those caused before and still active, and end with the episode; without events, those caused
+        before end now. A reset of all grids ends them too.
+
+        Args:
+            state: from `reset` or the last `step`.
+            events: their kind, factor, adder, branch (never drawn here); day, hour, duration, probability are ignored.
+            steps: how long each lasts.
+
+        Returns:
+            state as of now, obs [B, N, O]. The state given stays as it was.
+
+        Raises:
+            ConfigError: a duration below 1, a branch that is not there, or a compiled simulator.
+        """
+        if self._is_compiled:
+            raise ConfigError("perturb: a compiled step knows the scenario's events only; use compile=False")
+        return self._read_present(cause(self.events, state, events, steps, self.config.steps_per_day))
 
     def step(self, state: State, action: Tensor) -> tuple[State, StepResult]:
         """Take one step in every grid.

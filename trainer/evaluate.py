@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -70,21 +70,73 @@ def evaluate(
     """
     config = config if isinstance(config, GridConfig) else GridConfig.load(config)
     seeds = _checked_seeds(config.evaluation.seeds if seeds is None else seeds)
+    with _Line(progress) as line:
+        return evaluate_in_detail(
+            config, controllers, against=against, seeds=seeds, mpc_episodes=mpc_episodes, device=device, cache=cache,
+            watch=line,
+        ).scoreboard  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A scoreboard with the episodes it is made of."""
+
+    scoreboard: Scoreboard
+    outcomes: dict[str, Outcome]  # by the name of the row
+    grid_only: Outcome
+    optimum: Outcome
+
+
+class Watch:
+    """What `evaluate_in_detail` tells while it works; by default nothing listens."""
+
+    records = False  # whether `record` wants every controller listed: none is then read from the cache
+
+    def plan(self, runs: int, steps_per_run: int) -> None:
+        """How much there is to do."""
+
+    def begin(self, name: str) -> None:
+        """A run begins."""
+
+    def advance(self) -> None:
+        """It took a step."""
+
+    def end(self) -> None:
+        """It is over, or was read from the cache without a step."""
+
+    def record(self, name: str, record: EpisodeRecord) -> None:
+        """What a controller did, with all its series."""
+
+
+def evaluate_in_detail(
+    config: GridConfig,
+    controllers: Sequence[Controller] = (),
+    *,
+    against: Against,
+    seeds: Sequence[int],
+    mpc_episodes: int = MPC_EPISODES,
+    device: str | torch.device = "cpu",
+    cache: bool = True,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """As `evaluate`, told by `watch`, with every controller's outcome episode by episode."""
+    watch, seeds = watch or Watch(), _checked_seeds(seeds)
     if mpc_episodes < 1:
         raise ConfigError(f"mpc_episodes = {mpc_episodes}: expected a whole number ≥ 1")
     names = baseline_names(config, against)
     if not names and not controllers:
         raise ConfigError("nothing to evaluate: give a policy, or baselines to list (against = 'all')")
     needed = list(dict.fromkeys([GRID_ONLY, OPTIMUM, *names]))
-    with _Line(progress, len(needed) + len(controllers), config.episode_steps) as line:
-        runner = _Runner(config, seeds, torch.device(device), line)
-        baselines: dict[str, Outcome] = {}
-        for name in needed:
-            episodes = seeds[:mpc_episodes] if name.startswith("mpc-") else seeds
-            baselines[name] = runner.baseline(name, episodes, cache)
-        scored = [runner.controller(controller) for controller in controllers]
+    watch.plan(len(needed) + len(controllers), config.episode_steps)
+    runner = _Runner(config, seeds, torch.device(device), watch)
+    baselines: dict[str, Outcome] = {}
+    for name in needed:
+        episodes = seeds[:mpc_episodes] if name.startswith("mpc-") else seeds
+        baselines[name] = runner.baseline(name, episodes, cache, anew=watch.records and name in names)
+    scored = [runner.controller(controller) for controller in controllers]
     outcomes = _unique_names([*scored, *(baselines[name] for name in names)])
-    return build(config.name, seeds, outcomes, baselines[GRID_ONLY], baselines[OPTIMUM])
+    board = build(config.name, seeds, outcomes, baselines[GRID_ONLY], baselines[OPTIMUM])
+    return Evaluation(board, {o.name: o for o in outcomes}, baselines[GRID_ONLY], baselines[OPTIMUM])
 
 
 def baseline_names(config: GridConfig, against: Against) -> list[str]:
@@ -147,33 +199,33 @@ def forecast_label(config: GridConfig, kind: str) -> str | None:
 class _Runner:
     """Runs one controller after the other on the test episodes of a scenario."""
 
-    def __init__(self, config: GridConfig, seeds: list[int], device: torch.device, line: _Line):
-        self.config, self.seeds, self.device, self.line = config, seeds, device, line
+    def __init__(self, config: GridConfig, seeds: list[int], device: torch.device, watch: Watch):
+        self.config, self.seeds, self.device, self.watch = config, seeds, device, watch
         self.sim = self._simulator(config, len(seeds))
         self.grid_only: Outcome | None = None
         self._fewer: Simulator | None = None
 
-    def baseline(self, name: str, seeds: list[int], cache: bool) -> Outcome:
-        """A baseline's outcome, from the cache where it is there."""
-        self.line.begin(name)
+    def baseline(self, name: str, seeds: list[int], cache: bool, anew: bool = False) -> Outcome:
+        """A baseline's outcome, from the cache where it is there and not to be made anew."""
+        self.watch.begin(name)
         path = evaluation_cache.path_for(self.sim, name, seeds) if cache else None
-        outcome = evaluation_cache.load(path) if path else None
+        outcome = evaluation_cache.load(path) if path and not anew else None
         if outcome is None:
             outcome = self._run_baseline(name, seeds)
             if path:
                 evaluation_cache.save(path, outcome)
         if name == GRID_ONLY:
             self.grid_only = outcome
-        self.line.end()
+        self.watch.end()
         return outcome
 
     def controller(self, controller: Controller) -> Outcome:
         """The outcome of a policy, or of any controller given."""
-        self.line.begin(controller.name)
+        self.watch.begin(controller.name)
         observes = controller.kind == "policy"
         forecast = forecast_label(self.config, self.config.forecast.kind) if observes else None
         outcome = self._outcome(controller.name, controller, self.sim, self.seeds, forecast)
-        self.line.end()
+        self.watch.end()
         return outcome
 
     def _run_baseline(self, name: str, seeds: list[int]) -> Outcome:
@@ -204,7 +256,8 @@ class _Runner:
     def _outcome(
         self, name: str, controller: Controller, sim: Simulator, seeds: list[int], forecast: str | None
     ) -> Outcome:
-        record = run_episode(sim, _Watched(controller, self.line.advance), seed=seeds)
+        record = run_episode(sim, _Watched(controller, self.watch.advance), seed=seeds)
+        self.watch.record(name, record)
         grid_only_j = None if self.grid_only is None else self.grid_only.prosumer_j[: len(seeds)]
         return Outcome(name, controller.kind, forecast, prosumer_cost_j(record), kpis(record, grid_only_j))
 
@@ -224,17 +277,17 @@ class _Watched:
         return self._controller.act(state, obs)
 
 
-class _Line:
+class _Line(Watch):
     """One line of progress on standard error, or none."""
 
-    def __init__(self, shown: bool, runs: int, steps_per_run: int):
+    def __init__(self, shown: bool):
         self._progress = Progress(
             SpinnerColumn(), TextColumn("evaluating {task.description:<18}"), BarColumn(),
             MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(),
             console=Console(stderr=True), transient=True, disable=not shown,
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=runs * steps_per_run)
-        self._steps_per_run, self._done = steps_per_run, 0
+        self._task = self._progress.add_task("", total=None)
+        self._steps_per_run, self._done = 0, 0
 
     def __enter__(self) -> _Line:
         self._progress.start()
@@ -242,6 +295,10 @@ class _Line:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def plan(self, runs: int, steps_per_run: int) -> None:
+        self._progress.update(self._task, total=runs * steps_per_run)
+        self._steps_per_run = steps_per_run
 
     def begin(self, name: str) -> None:
         self._progress.update(self._task, description=name)

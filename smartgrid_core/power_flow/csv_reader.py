@@ -47,7 +47,8 @@ class _Row:
     def error(self, column: str, expected: str) -> FeederError:
         value = self.values.get(column)
         got = "column missing or empty" if not value else repr(value)
-        return FeederError(f"{self.path}, line {self.number}, column {column!r}: {got}; expected {expected}")
+        message = f"{self.path}, line {self.number}, column {column!r}: {got}; expected {expected}"
+        return FeederError(message, row=self.number, column=column)
 
     def text(self, column: str) -> str:
         value = self.values.get(column, "")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smartgrid_core.errors import UserError
+from smartgrid_core.errors import DataFileError
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,7 +27,7 @@ LINE, TRANSFORMER, SWITCH = "line", "transformer", "switch"
 KINDS = (LINE, TRANSFORMER, SWITCH)
 
 
-class FeederError(UserError, ValueError):
+class FeederError(DataFileError):
     """A network that is no radial feeder, or an impossible value in it; says which and what was expected."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,6 +96,27 @@ def csv_profiles(
         export_price=export_price,
         agent_names=tuple(names),
     )
+
+
+class PriceSpan(NamedTuple):
+    """What a price file covers."""
+
+    rows: int
+    start: np.datetime64  # minutes, standard time
+    end: np.datetime64  # start of the last step
+    lowest_import_eur_per_kwh: float
+    highest_import_eur_per_kwh: float
+
+
+def csv_prices(path: str | Path, *, time_zone: str = "UTC", step_minutes: int = 15) -> PriceSpan:
+    """Check a price file alone, before there is a load to cover; faults are told as by `csv_profiles`."""
+    table = read_csv_table(path, PRICE_COLUMNS)
+    minutes = standard_minutes(table, open_time_zone(time_zone), [""] * len(table.rows))
+    first, last = int(minutes[0]), int(minutes[-1])
+    _prices(table, minutes, first, last, step_minutes)
+    imports = table.numbers(PRICE_COLUMNS[1], "EUR/kWh")
+    start, end = np.datetime64(first, "m"), np.datetime64(last, "m")
+    return PriceSpan(len(table.rows), start, end, float(imports.min()), float(imports.max()))
 
 
 def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:

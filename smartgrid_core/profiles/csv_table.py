@@ -30,7 +30,9 @@ class CsvTable:
     def fail(self, line: int, column: str, problem: str) -> NoReturn:
         """Raise `ProfileError` for entry `line` (0-based among the data) of `column`."""
         value = self.columns[column][line]
-        raise ProfileError(f"{self.path}, row {self.rows[line]}, column {column}, value {value!r}: {problem}")
+        row = int(self.rows[line])
+        message = f"{self.path}, row {row}, column {column}, value {value!r}: {problem}"
+        raise ProfileError(message, row=row, column=column)
 
     def numbers(self, column: str, unit: str) -> np.ndarray:
         """A column as finite float64 [R]; raises `ProfileError` at the first entry that is not a number."""
@@ -83,7 +85,8 @@ def read_csv_table(path: str | Path, names: Sequence[str]) -> CsvTable:
         if len(line) != len(header):
             raise ProfileError(
                 f"{path}, row {row}: {len(line)} fields, but the header names {len(header)} columns; "
-                "correct the row (a decimal comma also splits a number in two: use a point)"
+                "correct the row (a decimal comma also splits a number in two: use a point)",
+                row=row,
             )
     position = {name: header.index(name) for name in names}
     return CsvTable(
@@ -95,17 +98,22 @@ def read_csv_table(path: str | Path, names: Sequence[str]) -> CsvTable:
 
 def _check_header(path: Path, header: list[str], names: Sequence[str]) -> None:
     if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        raise ProfileError(f"{path}, row 1: fields are separated by {header[0]!r}'s semicolons or tabs; use commas")
+        raise ProfileError(
+            f"{path}, row 1: fields are separated by {header[0]!r}'s semicolons or tabs; use commas", row=1
+        )
     for name in names:
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)
             hint = f"is it the one called {near[0]!r}? Rename it" if near else "add it"
             raise ProfileError(
                 f"{path}, row 1: column {name} is missing; expected {', '.join(names)}, found "
-                f"{', '.join(header)}; {hint}"
+                f"{', '.join(header)}; {hint}",
+                row=1,
+                column=name,
             )
         if header.count(name) > 1:
-            raise ProfileError(f"{path}, row 1: column {name} appears {header.count(name)} times; keep one")
+            message = f"{path}, row 1: column {name} appears {header.count(name)} times; keep one"
+            raise ProfileError(message, row=1, column=name)
 
 
 # ---- Time --------------------------------------------------------------------------------------------------

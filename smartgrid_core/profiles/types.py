@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smartgrid_core.errors import UserError
+from smartgrid_core.errors import DataFileError
 
 ARCHETYPES = ("residential", "commercial", "industrial", "mixed", "suburban")
 SPLITS = ("train", "validation", "test", "all")  # the index is the code in `Profiles.split_of_step`
 UNUSED = -1  # in `block` and `split_of_step`: a step that belongs to no split
 
 
-class ProfileError(UserError, ValueError):
+class ProfileError(DataFileError):
     """Profile data or a request for it that cannot be used; the message says what to change."""
 
 

@@ -1,0 +1,163 @@
+"""Policies by name: controllers, the trained ones that ship, and the runs of one folder.
+
+A client names a policy and never a path; weights are read as safetensors, never unpickled. `NAME@last` is another
+checkpoint of a run than its best.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from server.errors import ApiError, scrub
+from server.requests import NAME
+from server.scenarios import Shape
+from smartgrid_core import GridConfig
+from smartgrid_core.controllers import CONTROLLERS, Controller, make_controller
+from smartgrid_core.errors import UserError
+from trainer.policy import load_policy
+from trainer.runs import FORMAT, find_checkpoint, shipped_policies
+
+KINDS = {"mpc-persistence": "mpc", "mpc-noisy": "mpc", "mpc-perfect": "mpc", "optimum": "optimum"}
+MOST_AGENTS = {"mpc": 100, "optimum": 50}  # beyond, a plan takes longer than a person waits
+
+
+class PolicyEntry(BaseModel):
+    """A policy one can start, and what it was trained for."""
+
+    name: str = Field(description="Name to start it by.")
+    kind: str = Field(description="policy, rule, mpc or optimum.")
+    source: str = Field(description="controller, shipped, run, or operator (given when the server was started).")
+    title: str = Field(description="For people.")
+    scenario: str | None = Field(default=None, description="The scenario it was trained on.")
+    score: float | None = Field(default=None, description="Score on the validation episodes.")
+    algorithm: str | None = None
+    checkpoints: list[str] = Field(default=[], description="Of a run: NAME@CHECKPOINT starts another than the best.")
+    num_agents: int | None = None
+    observation_dim: int | None = None
+    action_dim: int | None = None
+    fits: bool | None = Field(default=None, description="Whether it fits the scenario asked about; null: none was.")
+    reason: str | None = Field(default=None, description="Why it does not fit.")
+
+
+class Policies:
+    """Finds policies by name.
+
+    Args:
+        runs: the folder of training runs; it need not exist.
+        operator: checkpoint given when the server was started: any path or shipped name.
+
+    Raises:
+        ConfigError: there is no checkpoint at `operator`.
+    """
+
+    def __init__(self, runs: Path, operator: str | None = None):
+        self.runs = runs
+        self._operator: tuple[str, Path] | None = None
+        if operator is not None and operator not in shipped_policies():
+            path = Path(operator).expanduser()
+            folder = path if path.suffix in (".onnx", ".pt2") else find_checkpoint(path)
+            name = re.sub(r"[^A-Za-z0-9._-]", "-", path.resolve().name).lstrip("-._") or "policy"
+            if not (path.resolve().parent == runs.resolve() and path.is_dir()):
+                self._operator = (name if name not in CONTROLLERS else f"{name}-policy", folder)
+            self.default = name if self._operator is None else self._operator[0]
+        else:
+            self.default = operator or next(iter(shipped_policies()), "self-consumption")
+
+    def _paths(self) -> dict[str, tuple[str, Path]]:
+        """(source, path) of every trained policy by name; of equal names the operator's, then a run, goes first."""
+        found = {} if self._operator is None else {self._operator[0]: ("operator", self._operator[1])}
+        if self.runs.is_dir():
+            for folder in sorted(self.runs.iterdir()):
+                taken = folder.name in found or folder.name in CONTROLLERS or "@" in folder.name
+                if not taken and re.match(NAME, folder.name) and _checkpoints(folder):
+                    found[folder.name] = ("run", folder)
+        for name, path in shipped_policies().items():
+            found.setdefault(name, ("shipped", path))
+        return found
+
+    def list(self) -> list[PolicyEntry]:
+        """Every policy, trained ones first."""
+        entries = [_trained(name, source, path) for name, (source, path) in self._paths().items()]
+        rules = [
+            PolicyEntry(name=name, kind=KINDS.get(name, "rule"), source="controller", title=name)
+            for name in CONTROLLERS
+        ]
+        return [*entries, *rules]
+
+    def entry(self, name: str) -> PolicyEntry:
+        """One of them, a single checkpoint (`NAME@last`) too.
+
+        Raises:
+            ApiError: 404, there is none of this name; the message offers the nearest.
+        """
+        entries, (run, _, checkpoint) = {e.name: e for e in self.list()}, name.partition("@")
+        entry = entries.get(run)
+        if entry is None or (checkpoint and checkpoint not in entry.checkpoints):
+            known = [*entries, *(f"{run}@{c}" for c in (entry.checkpoints if entry else ()))]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ApiError(404, "not_found", f"unknown policy {name!r}: {hint}known are {', '.join(known)}", "policy")
+        if checkpoint:
+            entry = _trained(name, entry.source, self._paths()[run][1] / "checkpoints" / checkpoint)
+        return entry
+
+    def load(self, name: str) -> Controller:
+        """A new controller of this name.
+
+        Raises:
+            ApiError: 404, there is none; 422, its files cannot be read.
+        """
+        entry, (run, _, checkpoint) = self.entry(name), name.partition("@")
+        if entry.source == "controller":
+            return make_controller(name)
+        path = self._paths()[run][1]
+        try:
+            return load_policy(path / "checkpoints" / checkpoint if checkpoint else path)
+        except Exception as error:  # whatever a damaged file makes its reader raise
+            raise ApiError(422, "invalid", f"policy {name!r} cannot be read: {scrub(str(error))}", "policy") from error
+
+
+def misfit(entry: PolicyEntry, config: GridConfig, shape: Shape) -> str | None:
+    """Why a policy cannot run a scenario, or None where it can."""
+    for field, actual in zip(shape._fields, shape, strict=True):
+        trained = getattr(entry, field)
+        if trained is not None and trained != actual:
+            return (
+                f"{entry.name} was trained on {entry.scenario} with {field} = {trained}, {config.name} has {actual}: "
+                "choose a scenario of the same shape, or train one for it"
+            )
+    most = MOST_AGENTS.get(entry.kind)
+    if most is not None and shape.num_agents > most:
+        return f"{entry.name} plans for at most {most} prosumers here, {config.name} has {shape.num_agents}"
+    return entry.reason
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    """Names of a run's checkpoints, best first."""
+    root = folder / "checkpoints"
+    found = [p.name for p in root.iterdir() if (p / "about.json").is_file()] if root.is_dir() else []
+    order = {"best": 0, "last": 1}
+    return sorted((n for n in found if not n.startswith(".")), key=lambda n: (order.get(n, 2), n))
+
+
+def _trained(name: str, source: str, path: Path) -> PolicyEntry:
+    """What about.json says; a faulty one is listed with the reason it cannot run."""
+    fields: dict[str, Any] = {"name": name, "kind": "policy", "source": source, "title": name}
+    if path.suffix in (".onnx", ".pt2"):
+        return PolicyEntry(**fields)
+    try:
+        text = (find_checkpoint(path) / "about.json").read_text(encoding="utf-8")
+        about = json.loads(text)
+        if about.get("format") != FORMAT:
+            return PolicyEntry(**fields, reason=f"checkpoint format {about.get('format')}, this version reads {FORMAT}")
+        fields |= {key: about[key] for key in (*Shape._fields, "scenario", "algorithm")}
+        fields |= {"score": about.get("validation_score"), "title": f"{about['algorithm']} ({name})"}
+        return PolicyEntry(**fields, checkpoints=_checkpoints(path))
+    except (UserError, OSError, ValueError, KeyError, AttributeError) as error:
+        return PolicyEntry(**fields, reason=f"cannot be read: {scrub(str(error))}")

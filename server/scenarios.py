@@ -1,0 +1,122 @@
+"""Scenarios by name: those that ship, and those users saved in the data folder."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from server.errors import ApiError, scrub
+from server.requests import NAME
+from smartgrid_core import GridConfig, Simulator, list_scenarios, observations
+from smartgrid_core.errors import UserError
+from smartgrid_core.links import build_links
+from smartgrid_core.registry import scenario_path
+
+
+class Shape(NamedTuple):
+    """What a policy must fit: the sizes of a scenario's community."""
+
+    num_agents: int
+    observation_dim: int
+    action_dim: int
+
+
+class Scenarios:
+    """Finds scenarios by name; a saved one cannot take a shipped one's name.
+
+    Args:
+        folder: saved scenarios, NAME.toml; it need not exist.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._shapes: dict[tuple[str, float], Shape] = {}
+        self._building = threading.Lock()
+
+    def names(self) -> dict[str, str]:
+        """`shipped` or `saved` by name, shipped first."""
+        shipped = dict.fromkeys(list_scenarios(), "shipped")
+        found = sorted(p.stem for p in self.folder.glob("*.toml") if re.match(NAME, p.stem))
+        return shipped | {name: "saved" for name in found if name not in shipped}
+
+    def path(self, name: str) -> Path:
+        """The file of a scenario.
+
+        Raises:
+            ApiError: 404, there is none of this name; the message offers the nearest.
+        """
+        names = self.names()
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ApiError(
+                404, "not_found", f"unknown scenario {name!r}: {hint}known are {', '.join(names)}", "scenario"
+            )
+        return scenario_path(name) if names[name] == "shipped" else self.folder / f"{name}.toml"
+
+    def load(self, name: str) -> GridConfig:
+        """Its configuration.
+
+        Raises:
+            ApiError: 404, there is none of this name; 422, its file is faulty.
+        """
+        path = self.path(name)
+        try:
+            return GridConfig.load(str(path), name=name)
+        except (UserError, OSError) as error:
+            raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
+
+    def shape(self, name: str) -> Shape:
+        """Sizes of its community; builds it where its links depend on its feeder, once.
+
+        Raises:
+            ApiError: as `load`; 422, it cannot be built.
+        """
+        key = (name, self.path(name).stat().st_mtime)
+        if key not in self._shapes:
+            config = self.load(name)
+            try:
+                with self._building:
+                    self._shapes[key] = self._shapes.get(key) or _shape(config)
+            except (UserError, ImportError, OSError) as error:
+                raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
+        return self._shapes[key]
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Name, source and a few facts of each; a faulty file has `fault` instead of facts."""
+        out = []
+        for name, source in self.names().items():
+            try:
+                config = self.load(name)
+            except ApiError as error:
+                out.append({"name": name, "source": source, "fault": error.message})
+                continue
+            out.append(
+                {
+                    "name": name, "source": source, "fault": None, "description": config.description,
+                    "num_agents": config.num_agents, "episode_days": config.episode_days,
+                    "step_minutes": config.step_minutes, "data": config.profiles.source,
+                    "feeder": config.network.feeder, "links": _topology(config),
+                    "events": list(dict.fromkeys(event.kind for event in config.events)),
+                }
+            )  # fmt: skip
+        return out
+
+
+def _topology(config: GridConfig) -> str:
+    topology = config.links.topology
+    return topology if isinstance(topology, str) else f"{len(topology)} pairs"
+
+
+def _shape(config: GridConfig) -> Shape:
+    if str(config.links.topology).startswith("nearest"):
+        sim = Simulator(config, 1)
+        return Shape(sim.num_agents, sim.observation_dim, sim.action_dim)
+    import numpy as np
+
+    n = config.num_agents
+    slots = build_links(config.links, n, np.zeros((n, n))).used.shape[0]
+    return Shape(n, len(observations.entries(config, slots)), slots + 1)
