@@ -140,6 +140,19 @@ class TrainConfig(_Settings):
     keep_checkpoints: int = Field(default=3, ge=0)
     """Numbered checkpoints kept beside `last` and `best`."""
 
+    def progress(self, iteration: int, seconds: float) -> float:
+        """Fraction of the run done after so many iterations and seconds, whichever is further."""
+        by_time = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+        return min(1.0, max(iteration / self.iterations, by_time))
+
+    def on_plateau(self, stale: int) -> bool:
+        """Whether `stale` validations without a better score end the run."""
+        return 0 < self.patience <= stale
+
+    def is_over(self, iteration: int, seconds: float, stale: int) -> bool:
+        """Whether a run that stands there has nothing left to do."""
+        return self.progress(iteration, seconds) >= 1.0 or self.on_plateau(stale)
+
     def annealed(self, progress: float) -> float:
         """Factor on step sizes at a fraction of the run done."""
         return 1 - (1 - self.final_learning_rate) * progress

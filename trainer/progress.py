@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -50,3 +51,31 @@ class TrainingProgress:
     def message(self, text: str) -> None:
         """Print a line above the bar."""
         self.console.print(text)
+
+
+class SeedsProgress:
+    """A bar for each of several runs on a terminal; elsewhere, and where the runs themselves talk, lines alone."""
+
+    def __init__(self, seeds: Iterable[int], quiet: bool):
+        self.console = Console()
+        self.bar = Progress(
+            TextColumn("[bold]seed {task.description}"), BarColumn(bar_width=None),
+            TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=self.console, disable=quiet or not self.console.is_terminal,
+        )  # fmt: skip
+        self.tasks = {seed: self.bar.add_task(str(seed), total=1.0) for seed in seeds}
+
+    def __enter__(self) -> SeedsProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def update(self, seed: int, progress: float) -> None:
+        """Show how far a seed is, in [0, 1]."""
+        self.bar.update(self.tasks[seed], completed=progress)
+
+    def message(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(text, highlight=False)

@@ -20,6 +20,8 @@ from torch import Tensor
 from smartgrid_core.errors import ConfigError
 
 FORMAT = 2  # raised when a checkpoint written before can no longer be read
+SEEDS_FILE = "seeds.json"  # in the folder of a population: figures, and which seed's run is its policy
+TAIL_BYTES = 1 << 17  # of metrics.jsonl, more than a line
 
 
 @contextmanager
@@ -153,6 +155,21 @@ class RunFolder:
         return next((path for path in paths if path.is_file()), None)
 
 
+def last_metrics(path: Path) -> dict[str, Any] | None:
+    """The newest whole line of a metrics.jsonl that may just be written; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines):
+        try:
+            return orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+    return None
+
+
 def shipped_policies() -> dict[str, Path]:
     """Folders of the policies that come with the package, by the scenario each was trained on."""
     root = Path(str(files("trainer"))) / "policies"
@@ -160,13 +177,15 @@ def shipped_policies() -> dict[str, Path]:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Folder with weights.safetensors, given a run folder (its `best`, else `last`), a checkpoint folder, or the name
-    of a shipped policy.
+    """Folder with weights.safetensors, given a run folder (its `best`, else `last`), the folder of several seeds (the
+    best seed's), a checkpoint folder, or the name of a shipped policy.
 
     Raises:
         ConfigError: none of them is there.
     """
     root, shipped = Path(path).expanduser(), shipped_policies()
+    if (root / SEEDS_FILE).is_file() and (best := json.loads((root / SEEDS_FILE).read_text())["best"]):
+        root = root / best
     for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last", shipped.get(str(path), root)):
         if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
             return candidate

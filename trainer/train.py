@@ -66,13 +66,12 @@ class Training:
     @property
     def progress(self) -> float:
         """Fraction of the run done, by iterations or by time, whichever is further."""
-        by_time = self.seconds / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
-        return min(1.0, max(self.iteration / self.config.iterations, by_time))
+        return self.config.progress(self.iteration, self.seconds)
 
     @property
     def on_plateau(self) -> bool:
         """Whether the last `patience` validations brought no better score."""
-        return 0 < self.config.patience <= self.stale
+        return self.config.on_plateau(self.stale)
 
     def run(self) -> None:
         """Train to the end, or to a plateau. Ctrl-C saves `last` and returns.
@@ -212,7 +211,7 @@ class Training:
             "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
-            "validation_score": self.best,
+            "validation_score": self.best, "stale": self.stale,
         }  # fmt: skip
 
     def save(self, name: str, resumable: bool = True) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512,
 --ppo.epochs 2), and so is every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05,
 --prosumers.*.battery.capacity_kwh 5). On K processes or GPUs, each with num_grids communities of its own:
@@ -19,11 +21,16 @@ start again and go on from the last checkpoint."""
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer train", description="Train one policy per prosumer.", epilog=EPILOG
-    )
+        prog="python -m trainer train", description="Train one policy per prosumer.", epilog=EPILOG,
+        allow_abbrev=False,  # --seed is a field, and no short form of --seeds
+    )  # fmt: skip
     parser.add_argument("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
     parser.add_argument("--algorithm", default="ippo", help="ippo, mappo, qmix or shac (default: ippo)")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/SCENARIO)")
+    parser.add_argument(
+        "--seeds", type=int, metavar="K", help="train K seeds, from --seed on, and report them together"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="of --seeds, J side by side (default: 1)")
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--no-evaluate", action="store_true", help="skip the scoreboard at the end")
@@ -52,9 +59,12 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     device = str(resolve_device(arguments.device))
     own = {k: v for k, v in overrides.items() if k.split(".")[0] in TrainConfig.model_fields}
-    scenario = GridConfig.load(arguments.scenario, **{k: v for k, v in overrides.items() if k not in own})
+    of_scenario = {k: v for k, v in overrides.items() if k not in own}
+    scenario = GridConfig.load(arguments.scenario, **of_scenario)
     config = load_train_config(device, {"algorithm": arguments.algorithm, **own})
     folder = arguments.out or Path("runs") / scenario.name
+    if arguments.seeds is not None:
+        return _train_seeds(arguments, overrides, of_scenario, config, folder)
     with distributed.ranks(device) as own_device:
         config, first = config.model_copy(update={"device": own_device}), distributed.is_first()
         training = Training(config, scenario, folder, arguments.resume)
@@ -64,16 +74,54 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if first:
         _draw(folder)
     if training.interrupted:
-        return 130
+        return INTERRUPTED
     if first and not arguments.no_evaluate:
-        from trainer.evaluate_cli import main as evaluate
-
-        report = folder / "evaluation"
-        options = [f"--{key}={json.dumps(value)}" for key, value in overrides.items() if key not in own]
-        options += ["--checkpoint", str(folder), "--scenario", arguments.scenario, "--device", device]
-        options += ["--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv")]
-        return evaluate([*options, "--plots", str(report)])
+        return _evaluate(arguments, of_scenario, folder, [folder])
     return 0
+
+
+def _train_seeds(
+    arguments: argparse.Namespace, overrides: dict[str, Any], of_scenario: dict[str, Any], config: Any, folder: Path
+) -> int:
+    """Train, report and evaluate several seeds."""
+    from rich.console import Console
+
+    from trainer import seeds, seeds_report
+
+    population = seeds.Population(folder, config, arguments.seeds)
+    seeds.check(population, arguments.resume, arguments.jobs)
+    if arguments.jobs > 1:  # each its share of the cores
+        overrides = {"threads": max(1, (os.cpu_count() or 1) // arguments.jobs)} | overrides
+    options = ["--scenario", arguments.scenario, "--algorithm", arguments.algorithm, "--device", arguments.device]
+    options += [f"--{key}={json.dumps(value)}" for key, value in overrides.items() if key != "seed"]
+    failed, interrupted = seeds.train(population, options, arguments.jobs)
+    content = seeds_report.report(population, None, failed)
+    seeds_report.write(folder, content)
+    _draw_seeds(population)
+    if content["runs"] and not (interrupted or arguments.no_evaluate):
+        from trainer.scoreboard import Scoreboard
+
+        runs = [folder / run["folder"] for run in content["runs"]]
+        if code := _evaluate(arguments, of_scenario, folder, runs):
+            return code
+        board = json.loads((folder / "evaluation" / "scoreboard.json").read_text(encoding="utf-8"))
+        content = seeds_report.report(population, Scoreboard.from_dict(board), failed)
+        seeds_report.write(folder, content)
+    if content["runs"]:
+        Console().print(seeds_report.table(content))
+    return INTERRUPTED if interrupted else 2 if failed else 0
+
+
+def _evaluate(arguments: argparse.Namespace, of_scenario: dict[str, Any], folder: Path, runs: list[Path]) -> int:
+    """The scoreboard of one run with pictures, or of several without."""
+    from trainer.evaluate_cli import main as evaluate
+
+    report = folder / "evaluation"
+    options = [f"--{key}={json.dumps(value)}" for key, value in of_scenario.items()]
+    options += ["--scenario", arguments.scenario, "--device", arguments.device]
+    options += [text for run in runs for text in ("--checkpoint", str(run))]
+    options += ["--json", str(report / "scoreboard.json"), "--csv", str(report / "scoreboard.csv")]
+    return evaluate([*options, *(["--plots", str(report)] if runs == [folder] else [])])
 
 
 def _draw(folder: Path) -> None:
@@ -83,6 +131,15 @@ def _draw(folder: Path) -> None:
         from trainer.learning_plot import plot_learning
 
         print(f"wrote {plot_learning(metrics, folder / 'learning.png')}")
+
+
+def _draw_seeds(population: Any) -> None:
+    """learning.png of all seeds together."""
+    from trainer.seeds_plot import plot_seeds
+
+    metrics = {str(seed): population.run_folder(seed) / "metrics.jsonl" for seed in population.seeds}
+    if any(path.is_file() and path.stat().st_size for path in metrics.values()):
+        print(f"wrote {plot_seeds(metrics, population.folder / 'learning.png')}")
 
 
 def _announce(training: Any, ranks: int) -> None:
