@@ -105,6 +105,9 @@ def _plot_score(axes: Axes, lines: Lines) -> None:
         f"best {score[best]:.3f}", (minutes[best], score[best]), xytext=(-6 if late else 0, 11),
         textcoords="offset points", ha="right" if late else "center", fontweight="bold", fontsize=11,
     )  # fmt: skip
+    for name, value in next((x["validation_baselines"] for x in lines if "validation_baselines" in x), {}).items():
+        axes.axhline(value, color=GREY, linewidth=1, linestyle="--")
+        axes.text(0, value, f" {name}", color=MUTED, fontsize=8.5, va="bottom")
     axes.margins(y=0.18)
 
 

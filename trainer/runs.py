@@ -21,6 +21,7 @@ from smartgrid_core.errors import ConfigError
 
 FORMAT = 2  # raised when a checkpoint written before can no longer be read
 SEEDS_FILE = "seeds.json"  # in the folder of a population: figures, and which seed's run is its policy
+STOPPED_FILE = ".stopped"  # why a run ended that would end so again
 TAIL_BYTES = 1 << 17  # of metrics.jsonl, more than a line
 
 
@@ -72,6 +73,7 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         text = json.dumps(config, indent=2, default=str) + "\n"
         write_atomically(self.path / "config.json", text.encode())
+        (self.path / STOPPED_FILE).unlink(missing_ok=True)
         if job is not None:
             write_atomically(self.path / ".job", job.encode())
 
@@ -79,6 +81,18 @@ class RunFolder:
         """Whether this torchrun job began or resumed the run."""
         mark = self.path / ".job"
         return job is not None and mark.exists() and mark.read_text() == job
+
+    def mark_stopped(self, reason: str) -> None:
+        """Note why the run ended before its time, for `why_stopped`."""
+        write_atomically(self.path / STOPPED_FILE, reason.encode())
+
+    def why_stopped(self, config: Mapping[str, Any]) -> str | None:
+        """What ended the run for good if it had this configuration, None if it may go on."""
+        mark, written = self.path / STOPPED_FILE, self.path / "config.json"
+        if not (mark.is_file() and written.is_file()):
+            return None
+        same = json.loads(written.read_text(encoding="utf-8")) == json.loads(json.dumps(config, default=str))
+        return mark.read_text(encoding="utf-8") if same else None
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""

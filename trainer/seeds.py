@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -137,10 +137,8 @@ def _start(population: Population, seed: int, options: Sequence[str], silent: bo
         shutil.rmtree(folder.path)  # killed before its first checkpoint: nothing in it can be continued
     command = [sys.executable, "-m", "trainer", "train", *options, f"--seed={seed}", f"--out={folder.path}"]
     command += ["--no-evaluate", *(["--resume"] if again else [])]
-    if not silent:
-        return subprocess.Popen(command, process_group=0)
-    with _log(population, seed).open("ab") as log:
-        return subprocess.Popen(command, process_group=0, stdout=log, stderr=subprocess.STDOUT)
+    with _log(population, seed).open("ab") if silent else nullcontext() as log, _interruptible():
+        return subprocess.Popen(command, process_group=0, stdout=log, stderr=subprocess.STDOUT if silent else None)
 
 
 def _log(population: Population, seed: int) -> Path:
@@ -161,6 +159,18 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]] | Any, with_signal: signa
         process.send_signal(with_signal)
     for process in alive:
         process.wait()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Processes begun inside heed Ctrl-C, also where a shell began this one in the background, deaf to it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

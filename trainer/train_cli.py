@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="of --seeds, J side by side (default: 1)")
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
+    parser.add_argument("--warm-start", metavar="RUN", help="begin with the actors of a run, checkpoint or policy")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--no-evaluate", action="store_true", help="skip the scoreboard at the end")
     return parser
@@ -49,39 +50,52 @@ def main(argv: Sequence[str]) -> int:
         rank = os.environ.get("RANK", "0")  # of torchrun's processes
         print(f"error: {error}" if rank == "0" else f"rank {rank}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted before training began: nothing to save", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from smartgrid_core import GridConfig
     from trainer import distributed
-    from trainer.config import TrainConfig, load_train_config
+    from trainer.config import TrainConfig, load_train_config, scaled_to
     from trainer.train import Training, resolve_device
 
     device = str(resolve_device(arguments.device))
+    if arguments.warm_start is not None:
+        overrides = {"warm_start": arguments.warm_start} | overrides
     own = {k: v for k, v in overrides.items() if k.split(".")[0] in TrainConfig.model_fields}
     of_scenario = {k: v for k, v in overrides.items() if k not in own}
     scenario = GridConfig.load(arguments.scenario, **of_scenario)
     config = load_train_config(device, {"algorithm": arguments.algorithm, **own})
+    config = scaled_to(config, scenario.num_agents, own)
     folder = arguments.out or Path("runs") / scenario.name
     if arguments.seeds is not None:
-        return _train_seeds(arguments, overrides, of_scenario, config, folder)
+        return _train_seeds(arguments, overrides, of_scenario, config, folder, _can_be_scored(scenario))
     with distributed.ranks(device) as own_device:
         config, first = config.model_copy(update={"device": own_device}), distributed.is_first()
         training = Training(config, scenario, folder, arguments.resume)
         if first:
             _announce(training, distributed.world_size())
-        training.run()
-    if first:
-        _draw(folder)
+        try:
+            training.run()
+        finally:  # also of a run that a NaN, Ctrl-C or a full disk ended
+            if first:
+                _draw(folder)
     if training.interrupted:
         return INTERRUPTED
-    if first and not arguments.no_evaluate:
+    if first and not arguments.no_evaluate and _can_be_scored(scenario):
         return _evaluate(arguments, of_scenario, folder, [folder])
     return 0
 
 
 def _train_seeds(
-    arguments: argparse.Namespace, overrides: dict[str, Any], of_scenario: dict[str, Any], config: Any, folder: Path
+    arguments: argparse.Namespace,
+    overrides: dict[str, Any],
+    of_scenario: dict[str, Any],
+    config: Any,
+    folder: Path,
+    scored: bool,
 ) -> int:
     """Train, report and evaluate several seeds."""
     from rich.console import Console
@@ -98,7 +112,7 @@ def _train_seeds(
     content = seeds_report.report(population, None, failed)
     seeds_report.write(folder, content)
     _draw_seeds(population)
-    if content["runs"] and not (interrupted or arguments.no_evaluate):
+    if content["runs"] and scored and not (interrupted or arguments.no_evaluate):
         from trainer.scoreboard import Scoreboard
 
         runs = [folder / run["folder"] for run in content["runs"]]
@@ -110,6 +124,18 @@ def _train_seeds(
     if content["runs"]:
         Console().print(seeds_report.table(content))
     return INTERRUPTED if interrupted else 2 if failed else 0
+
+
+def _can_be_scored(scenario: Any) -> bool:
+    """Whether the scoreboard's optimum can be planned; says so where not."""
+    from trainer.validation import is_planned
+
+    if not is_planned(scenario):
+        print(
+            f"{scenario.name} has {scenario.num_agents} prosumers: too many to plan the optimum, so validation scores "
+            "are the share of grid_only's bill that was saved, and no scoreboard follows"
+        )
+    return is_planned(scenario)
 
 
 def _evaluate(arguments: argparse.Namespace, of_scenario: dict[str, Any], folder: Path, runs: list[Path]) -> int:
@@ -130,7 +156,10 @@ def _draw(folder: Path) -> None:
     if metrics.exists() and metrics.stat().st_size:
         from trainer.learning_plot import plot_learning
 
-        print(f"wrote {plot_learning(metrics, folder / 'learning.png')}")
+        try:
+            print(f"wrote {plot_learning(metrics, folder / 'learning.png')}")
+        except OSError as error:  # a full disk: what ended the run is still to be said
+            print(f"learning.png not drawn: {error}", file=sys.stderr)
 
 
 def _draw_seeds(population: Any) -> None:
@@ -146,8 +175,11 @@ def _announce(training: Any, ranks: int) -> None:
     """What the configuration implies, before it costs anything."""
     from rich.console import Console
 
+    from trainer.memory import estimate
+
     c, sim = training.config, training.sim
-    memory = sim.num_grids * sim.bytes_per_grid + training.learner.experience_bytes
+    parts = estimate(training.learner, (sim, training.validation.sim))
+    memory = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in parts.items())
     shared = " with shared parameters" if c.share_parameters else ""
     grids = f"{sim.num_grids:,} grids" + (f" in each of {ranks} processes" if ranks > 1 else "")
     Console().print(
@@ -155,7 +187,7 @@ def _announce(training: Any, ranks: int) -> None:
         f"{grids} on {sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, "
         f"{training.learner.size:,} weights\n"
         f"an iteration: {c.horizon} decisions of {c.hold_h:g} h = {training.steps_per_iteration:,} steps; "
-        f"about {memory / 2**20:,.0f} MiB; "
         + (f"ends after {c.max_minutes:g} min" if c.max_minutes else f"{c.iterations} iterations")
+        + f"\nmemory: about {sum(parts.values()) / 2**20:,.0f} MiB beside Python and torch ({memory})"
         + f"\nrun folder {training.folder.path}"
     )
