@@ -41,7 +41,7 @@ class Ppo:
         whole, both = self.critic.bytes_for(rows, graph=False), (self.actor.network, self.critic)
         learning = sum(net.bytes_for(part, graph=True) for net in both) + 4 * part * (o + 12 * a + 12)
         self.activation_bytes = max(whole, learning)
-        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.generator = generator(config.seed)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False
