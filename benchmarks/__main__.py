@@ -1,4 +1,4 @@
-"""`python -m benchmarks env|power-flow`"""
+"""`python -m benchmarks env|power-flow|train`"""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one suite; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against peers in the same run.")
-    parser.add_argument("suite", choices=("env", "power-flow"))
+    parser.add_argument("suite", choices=("env", "power-flow", "train"))
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--quick", action="store_true", help="under a minute, smaller sweep")
-    parser.add_argument("--threads", type=int, help="torch threads (default: 2 for env, 1 for power-flow)")
-    parser.add_argument("--device", default="cpu", help="torch device of the simulator (env)")
+    parser.add_argument("--threads", type=int, help="torch threads (default: 2; 1 for power-flow)")
+    parser.add_argument("--device", default="cpu", help="torch device of the simulator (env, train)")
     arguments = parser.parse_args(argv)
 
     from benchmarks.machine import write_results
@@ -26,6 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from benchmarks import env
 
         cases = env.run(arguments.quick, arguments.threads or 2, arguments.device)
+    elif arguments.suite == "train":
+        from benchmarks import train
+
+        cases = train.run(arguments.quick, arguments.threads or 2, arguments.device)
     else:
         from benchmarks import power_flow
 

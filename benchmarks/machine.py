@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+PEERS = ("torch", "numpy", "power-grid-model", "pandapower", "torchrl", "ray")  # whose versions are told
+
 
 def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
     """Hardware, versions and commit of this run."""
@@ -26,7 +28,7 @@ def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(device) if device is not None and device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("torch", "numpy", "power-grid-model", "pandapower", "torchrl")},
+        "versions": {name: _version(name) for name in PEERS},
         "commit": _commit(),
     }
 

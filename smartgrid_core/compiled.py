@@ -15,6 +15,7 @@ from torch import Tensor
 from smartgrid_core.fused import build, one_pass
 from smartgrid_core.types import Params, State
 
+MOST_WRITTEN_OUT = 64  # prosumers of a community whose step fits into one pass, and compiles in seconds
 _counter = count()
 
 

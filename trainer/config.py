@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from smartgrid_core.errors import ConfigError
 
 Algorithm = Literal["ippo", "mappo", "qmix", "shac"]
+PRESET_AGENTS = 16  # prosumers up to which the presets are used as they are
+FEWEST = 4  # what a preset shrinks to at most
+COUNTED_IN_COMMUNITIES = ("num_grids", "qmix.replay", "qmix.batch", "shac.critic_batch")
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
@@ -92,6 +96,8 @@ class TrainConfig(_Settings):
     """torch device; auto takes cuda where there is one."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 keeps torch's choice."""
+    warm_start: str | None = None
+    """Run folder, checkpoint or shipped policy whose actors this run begins with; None: drawn weights."""
     compile: bool = False
     """Run the simulator's step through torch.compile; pays off in long runs."""
 
@@ -140,6 +146,19 @@ class TrainConfig(_Settings):
     keep_checkpoints: int = Field(default=3, ge=0)
     """Numbered checkpoints kept beside `last` and `best`."""
 
+    def progress(self, iteration: int, seconds: float) -> float:
+        """Fraction of the run done after so many iterations and seconds, whichever is further."""
+        by_time = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+        return min(1.0, max(iteration / self.iterations, by_time))
+
+    def on_plateau(self, stale: int) -> bool:
+        """Whether `stale` validations without a better score end the run."""
+        return 0 < self.patience <= stale
+
+    def is_over(self, iteration: int, seconds: float, stale: int) -> bool:
+        """Whether a run that stands there has nothing left to do."""
+        return self.progress(iteration, seconds) >= 1.0 or self.on_plateau(stale)
+
     def annealed(self, progress: float) -> float:
         """Factor on step sizes at a fraction of the run done."""
         return 1 - (1 - self.final_learning_rate) * progress
@@ -171,6 +190,25 @@ def load_train_config(device: str, overrides: dict[str, Any]) -> TrainConfig:
     except ValidationError as error:
         faults = "\n".join(f"  {'.'.join(map(str, e['loc']))} = {e.get('input')!r}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"training configuration:\n{faults}") from None
+
+
+def scaled_to(config: TrainConfig, num_agents: int, given: Collection[str]) -> TrainConfig:
+    """A preset for a community of N prosumers: beyond 16, what is counted in communities shrinks in proportion.
+
+    An iteration so has as many decisions of prosumers, and needs as much memory, as that of 16.
+
+    Args:
+        config: as `load_train_config` makes it.
+        given: paths of the fields the user set; they stay.
+    """
+    share = min(1.0, PRESET_AGENTS / num_agents)
+    for path in COUNTED_IN_COMMUNITIES if share < 1 else ():
+        if path not in given:
+            *table, field = path.split(".")
+            part = getattr(config, table[0]) if table else config
+            part = part.model_copy(update={field: max(FEWEST, round(getattr(part, field) * share))})
+            config = config.model_copy(update={table[0]: part}) if table else part
+    return config
 
 
 def _nested(path: str, value: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from smartgrid_core.compiled import MOST_WRITTEN_OUT
 from smartgrid_core.config import GridConfig
 from smartgrid_core.controllers import Controller, OptimumController, make_controller, run_episode
 from smartgrid_core.controllers.episode import EpisodeRecord, prosumer_cost_j
@@ -251,7 +252,8 @@ class _Runner:
 
     def _simulator(self, config: GridConfig, num_grids: int) -> Simulator:
         """Compiled where that takes seconds and is kept from run to run."""
-        return Simulator(config, num_grids, self.device, split="test", compile=self.device.type == "cpu")
+        compile = self.device.type == "cpu" and config.num_agents <= MOST_WRITTEN_OUT
+        return Simulator(config, num_grids, self.device, split="test", compile=compile)
 
     def _outcome(
         self, name: str, controller: Controller, sim: Simulator, seeds: list[int], forecast: str | None

@@ -9,6 +9,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from trainer.actors import Actor
 from trainer.config import TrainConfig
+from trainer.stopwatch import Stopwatch
 
 
 class Collected(NamedTuple):
@@ -25,7 +26,9 @@ class Learner(Protocol):
 
     hold: int  # steps each action is held
     size: int  # trained numbers, for the announcement
-    experience_bytes: int  # memory the experience takes
+    experience_bytes: int  # memory the experience takes, with its graph where there is one
+    activation_bytes: int  # memory networks take at their peak, in acting or learning
+    watch: Stopwatch  # counts the simulator's steps in `collect` towards "env"
 
     @property
     def actor(self) -> Actor:

@@ -32,7 +32,7 @@ def plot_learning(metrics_path: str | Path, out_path: str | Path) -> Path:
     Raises:
         ValueError: there is no line to draw.
     """
-    lines = _read(Path(metrics_path))
+    lines = read_metrics(Path(metrics_path))
     if not lines:
         raise ValueError(f"{metrics_path} is empty: nothing was logged yet")
     with rc_context(STYLE):
@@ -59,7 +59,7 @@ def plot_learning(metrics_path: str | Path, out_path: str | Path) -> Path:
         return save_figure(figure, out_path)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -69,7 +69,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _series(lines: Lines, key: str) -> tuple[np.ndarray, np.ndarray]:
+def series(lines: Lines, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Minutes and values [lines with the key, agents or 1]."""
     chosen = [line for line in lines if line.get(key) is not None]
     values = np.array([np.atleast_1d(line[key]) for line in chosen], dtype=float)
@@ -90,7 +90,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _plot_score(axes: Axes, lines: Lines) -> None:
-    minutes, scores = _series(lines, "validation_score")
+    minutes, scores = series(lines, "validation_score")
     axes.set_title("Validation score")
     axes.set_ylabel("share of the possible saving")
     if not len(scores):
@@ -105,11 +105,14 @@ def _plot_score(axes: Axes, lines: Lines) -> None:
         f"best {score[best]:.3f}", (minutes[best], score[best]), xytext=(-6 if late else 0, 11),
         textcoords="offset points", ha="right" if late else "center", fontweight="bold", fontsize=11,
     )  # fmt: skip
+    for name, value in next((x["validation_baselines"] for x in lines if "validation_baselines" in x), {}).items():
+        axes.axhline(value, color=GREY, linewidth=1, linestyle="--")
+        axes.text(0, value, f" {name}", color=MUTED, fontsize=8.5, va="bottom")
     axes.margins(y=0.18)
 
 
 def _plot_cost(axes: Axes, lines: Lines) -> None:
-    minutes, cost = _series(lines, "validation_cost_eur")
+    minutes, cost = series(lines, "validation_cost_eur")
     if len(cost):
         axes.plot(minutes, cost[:, 0], color=PURPLE, linewidth=1.8, marker="o", markersize=4)
     axes.set_title("Community's cost in validation")
@@ -119,7 +122,7 @@ def _plot_cost(axes: Axes, lines: Lines) -> None:
 
 def _plot_throughput(axes: Axes, lines: Lines) -> None:
     """Agent-steps per second, and the share of an iteration that goes into simulating."""
-    minutes, rate = _series(lines, "agent_steps_per_s")
+    minutes, rate = series(lines, "agent_steps_per_s")
     axes.set_title("Throughput")
     axes.set_ylabel("agent-steps per second")
     if not len(rate):
@@ -137,7 +140,7 @@ def _plot_throughput(axes: Axes, lines: Lines) -> None:
 
 def _plot_part(axes: Axes, lines: Lines, part: str) -> None:
     """Mean over prosumers with the span from the lowest to the highest."""
-    minutes, rewards = _series(lines, f"reward_{part}")
+    minutes, rewards = series(lines, f"reward_{part}")
     axes.set_title(f"Reward: {part}")
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_locator(MaxNLocator(4))

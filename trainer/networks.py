@@ -47,8 +47,9 @@ class StackedMLP(nn.Module):
         shared: bool = False, common_input: bool = False,
     ):  # fmt: skip
         super().__init__()
-        widths = [inputs, *hidden, outputs]
+        self.widths = widths = [inputs, *hidden, outputs]
         self.num_agents, networks = num_agents, 1 if shared else num_agents
+        self.units_kept = False
         units = 1 if shared or common_input else num_agents
         self.register_buffer("mean", torch.zeros(units, inputs))
         self.register_buffer("inverse_spread", torch.ones(units, inputs))
@@ -61,10 +62,24 @@ class StackedMLP(nn.Module):
 
     def standardise(self, x: Tensor) -> None:
         """Take mean and spread of the inputs from data [..., N, I] of all ranks; what never changes passes as 0."""
+        if self.units_kept:
+            return
         flat = x.flatten(0, -3) if self.identity is None else x.flatten(0, -2)[:, None]
         mean, spread = moments(flat, 0)
         self.mean.copy_(mean)
         self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
+
+    def bytes_for(self, rows: int, graph: bool) -> int:
+        """Memory a pass takes at its peak for rows = decisions × agents: with its graph, forward and backward."""
+        inputs, *widths = self.widths
+        read = rows // self.num_agents if self.mean.shape[0] == 1 and self.identity is None else rows
+        if graph:  # every layer's output, its activation and, in turn, their gradients
+            return 4 * (3 * inputs * read + rows * (2 * sum(widths) + 2 * max(widths)))
+        return 4 * (3 * inputs * read + rows * 3 * max(widths))
+
+    def keep_units(self) -> None:
+        """Let no data change mean and spread any more: they belong to weights that were loaded."""
+        self.units_kept = True
 
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-2]
@@ -97,6 +112,10 @@ class CentralCritic(nn.Module):
     def standardise(self, obs: Tensor) -> None:
         """As `StackedMLP.standardise`."""
         self.network.standardise(self._inputs(obs))
+
+    def bytes_for(self, rows: int, graph: bool) -> int:
+        """As `StackedMLP.bytes_for`; what is read is put together first."""
+        return self.network.bytes_for(rows, graph) + (4 * self.network.widths[0] * rows if self.shared else 0)
 
     def forward(self, obs: Tensor) -> Tensor:
         return self.network(self._inputs(obs))

@@ -15,6 +15,7 @@ from trainer.learner import Collected
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo_functions import Batch, Losses, advantages, normal_log_prob, ppo_losses, standardised
 from trainer.rollout import Rollout
+from trainer.stopwatch import Stopwatch
 
 Critic = StackedMLP | CentralCritic
 
@@ -25,14 +26,22 @@ class Ppo:
     def __init__(self, config: TrainConfig, sim: Simulator):
         self.config, self.sim = config, sim
         n, o, a = sim.num_agents, sim.observation_dim, sim.action_dim
-        self.rollout = Rollout(config, sim)
-        self.hold, self.experience_bytes = self.rollout.hold, self.rollout.nbytes
+        self.watch = Stopwatch(sim.device)
+        self.rollout = Rollout(config, sim, self.watch)
+        self.hold = self.rollout.hold
         self.actor = GaussianActor(n, o, a, config.hidden, config.ppo.initial_std, config.share_parameters)
         self.actor.to(sim.device)
         self.critic = self._make_critic(n, o).to(sim.device)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.size = sum(p.numel() for p in self.parameters)
-        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        rows, own = config.horizon * sim.num_grids * n, config.ppo
+        values = 8 * 4 * rows  # values, advantages and targets of every decision, with their temporaries
+        self.experience_bytes = self.rollout.nbytes + values
+        part = rows // own.minibatches
+        whole, both = self.critic.bytes_for(rows, graph=False), (self.actor.network, self.critic)
+        learning = sum(net.bytes_for(part, graph=True) for net in both) + 4 * part * (o + 12 * a + 12)
+        self.activation_bytes = max(whole, learning)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.generator = generator(config.seed)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False

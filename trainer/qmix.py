@@ -22,6 +22,7 @@ from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, steps_of_hold
 from trainer.networks import clip_gradients_per_agent
 from trainer.replay import Replay, Transitions
+from trainer.stopwatch import Stopwatch
 
 
 class TeamValue(nn.Module):
@@ -45,6 +46,7 @@ class Qmix:
 
     def __init__(self, config: TrainConfig, sim: Simulator):
         self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        self.watch = Stopwatch(sim.device)
         n, o, shared, own = sim.num_agents, sim.observation_dim, config.share_parameters, config.qmix
         self.actor = MenuActor(n, o, sim.action_dim, config.hidden, own.transfer_level, shared)
         self.value = TeamValue(self.actor, n, o, own.mixing, shared).to(sim.device)
@@ -54,6 +56,10 @@ class Qmix:
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
         self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
         self.experience_bytes = self.replay.nbytes
+        rows, network = own.batch * n, self.actor.network
+        mixed = 4 * rows * own.mixing  # the mixer's first layer is made anew for every decision
+        learning = network.bytes_for(rows, graph=True) + network.bytes_for(rows, graph=False) + 8 * rows * o + 4 * mixed
+        self.activation_bytes = max(network.bytes_for(sim.num_grids * n, graph=False), learning)
         self.learning_reward = LearningReward(config, sim)
         self.reward_scale = torch.ones((), device=sim.device)
         self.generator = generator(config.seed)
@@ -71,10 +77,12 @@ class Qmix:
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
         for _ in range(self.config.horizon):
             choice = self._choose(obs, epsilon)
+            action = self.actor.menu[choice]
             total, out = torch.zeros_like(state.soc_kwh), None
             for _ in range(self.hold):
                 before = state
-                state, out = self.sim.step(state, self.actor.menu[choice])
+                with self.watch("env"):
+                    state, out = self.sim.step(state, action)
                 total += self.learning_reward(before, out)
                 parts += torch.stack([part.mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step

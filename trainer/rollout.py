@@ -12,13 +12,14 @@ from smartgrid_core.types import State
 from trainer.config import TrainConfig
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.stopwatch import Stopwatch
 
 
 class Rollout:
     """Preallocated experience of one iteration, time-major [T, B, N, …]; one entry a decision."""
 
-    def __init__(self, config: TrainConfig, sim: Simulator):
-        self.config, self.sim = config, sim
+    def __init__(self, config: TrainConfig, sim: Simulator, watch: Stopwatch):
+        self.config, self.sim, self.watch = config, sim, watch
         self.hold = steps_of_hold(config, sim)
         t, b, n = config.horizon, sim.num_grids, sim.num_agents
         o, a, device = sim.observation_dim, sim.action_dim, sim.device
@@ -52,7 +53,8 @@ class Rollout:
             out = None
             for _ in range(self.hold):
                 before = state
-                state, out = self.sim.step(state, action)
+                with self.watch("env"):
+                    state, out = self.sim.step(state, action)
                 total += self.learning_reward(before, out)
                 self.parts += torch.stack([part.mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step

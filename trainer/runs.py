@@ -20,6 +20,9 @@ from torch import Tensor
 from smartgrid_core.errors import ConfigError
 
 FORMAT = 2  # raised when a checkpoint written before can no longer be read
+SEEDS_FILE = "seeds.json"  # in the folder of a population: figures, and which seed's run is its policy
+STOPPED_FILE = ".stopped"  # why a run ended that would end so again
+TAIL_BYTES = 1 << 17  # of metrics.jsonl, more than a line
 
 
 @contextmanager
@@ -70,6 +73,7 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         text = json.dumps(config, indent=2, default=str) + "\n"
         write_atomically(self.path / "config.json", text.encode())
+        (self.path / STOPPED_FILE).unlink(missing_ok=True)
         if job is not None:
             write_atomically(self.path / ".job", job.encode())
 
@@ -77,6 +81,18 @@ class RunFolder:
         """Whether this torchrun job began or resumed the run."""
         mark = self.path / ".job"
         return job is not None and mark.exists() and mark.read_text() == job
+
+    def mark_stopped(self, reason: str) -> None:
+        """Note why the run ended before its time, for `why_stopped`."""
+        write_atomically(self.path / STOPPED_FILE, reason.encode())
+
+    def why_stopped(self, config: Mapping[str, Any]) -> str | None:
+        """What ended the run for good if it had this configuration, None if it may go on."""
+        mark, written = self.path / STOPPED_FILE, self.path / "config.json"
+        if not (mark.is_file() and written.is_file()):
+            return None
+        same = json.loads(written.read_text(encoding="utf-8")) == json.loads(json.dumps(config, default=str))
+        return mark.read_text(encoding="utf-8") if same else None
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
@@ -153,6 +169,21 @@ class RunFolder:
         return next((path for path in paths if path.is_file()), None)
 
 
+def last_metrics(path: Path) -> dict[str, Any] | None:
+    """The newest whole line of a metrics.jsonl that may just be written; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines):
+        try:
+            return orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+    return None
+
+
 def shipped_policies() -> dict[str, Path]:
     """Folders of the policies that come with the package, by the scenario each was trained on."""
     root = Path(str(files("trainer"))) / "policies"
@@ -160,13 +191,15 @@ def shipped_policies() -> dict[str, Path]:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Folder with weights.safetensors, given a run folder (its `best`, else `last`), a checkpoint folder, or the name
-    of a shipped policy.
+    """Folder with weights.safetensors, given a run folder (its `best`, else `last`), the folder of several seeds (the
+    best seed's), a checkpoint folder, or the name of a shipped policy.
 
     Raises:
         ConfigError: none of them is there.
     """
     root, shipped = Path(path).expanduser(), shipped_policies()
+    if (root / SEEDS_FILE).is_file() and (best := json.loads((root / SEEDS_FILE).read_text())["best"]):
+        root = root / best
     for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last", shipped.get(str(path), root)):
         if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
             return candidate

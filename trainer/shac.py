@@ -19,6 +19,7 @@ from trainer.distributed import average_gradients, generator, moments
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, steps_of_hold
 from trainer.networks import StackedMLP, clip_gradients_per_agent
+from trainer.stopwatch import Stopwatch
 
 FLOWING = ("soc_kwh", "stability", "voltage_pu")  # fields of the state that a gradient passes through
 NORM_RATE = 0.02  # how fast the values' mean and spread follow the targets
@@ -39,13 +40,19 @@ class Shac:
 
     def __init__(self, config: TrainConfig, sim: Simulator):
         self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        self.watch = Stopwatch(sim.device)
         n, o, a = sim.num_agents, sim.observation_dim, sim.action_dim
         shared, device = config.share_parameters, sim.device
         self.actor = DeterministicActor(n, o, a, config.hidden, shared).to(device)
         self.critic = StackedMLP(n, o, 1, config.hidden, final_gain=0.1, shared=shared).to(device)
         self.weights = list(self.actor.parameters())
         self.size = sum(p.numel() for p in [*self.weights, *self.critic.parameters()])
-        self.experience_bytes = sim.num_grids * sim.bytes_per_grid * config.horizon * self.hold  # the graph
+        rows, batch = config.horizon * sim.num_grids * n, config.shac.critic_batch * n
+        graph = sim.num_grids * sim.bytes_per_grid * config.horizon * self.hold
+        self.experience_bytes = graph + 4 * rows * (4 * o + 8)
+        nets = (self.actor.network, self.critic)
+        acting = sum(net.bytes_for(rows, graph=True) for net in nets)
+        self.activation_bytes = max(acting, self.critic.bytes_for(min(batch, rows), graph=True))
         betas = config.shac.adam_betas
         self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5)
@@ -84,7 +91,8 @@ class Shac:
             total, out = torch.zeros_like(state.soc_kwh), None
             for _ in range(self.hold):
                 before = state
-                state, out = self.sim.step(state, action)
+                with self.watch("env"):
+                    state, out = self.sim.step(state, action)
                 total = total + self.learning_reward(before, out)
                 parts += torch.stack([part.detach().mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from smartgrid_core import GridConfig, Simulator, State
+from smartgrid_core.compiled import MOST_WRITTEN_OUT
 from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
 from trainer import distributed
 from trainer.config import TrainConfig
 from trainer.learner import Collected, make_learner
+from trainer.metrics import listed, write_scalars
 from trainer.policy import PolicyController
 from trainer.progress import TrainingProgress
 from trainer.runs import RunFolder
 from trainer.validation import Validation
+from trainer.warm_start import warm_start
+
+PARTS = ("env", "collect", "update")  # of an iteration's time; env is within collect
 
 
 class TrainingError(UserError, RuntimeError):
@@ -33,6 +40,13 @@ class Training:
 
     def __init__(self, config: TrainConfig, scenario: GridConfig, folder: Path, resume: bool):
         self.config, self.scenario, self.resume = config, scenario, resume
+        self.folder = RunFolder(folder)
+        self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
+        self.validated, self.best = 0, float("-inf")
+        self.stale = 0  # validations since the best one
+        self.interrupted = False  # by Ctrl-C
+        self.news: list[str] = []  # lines to tell when the run begins
+        distributed.by_first(self._refuse_repetition)
         self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -48,14 +62,14 @@ class Training:
             compile=config.compile,
         )
         self.learner = make_learner(config, self.sim)
+        if config.warm_start is not None and not resume:
+            self.news.append(warm_start(self.learner.actor, self._about(), config.warm_start))
         distributed.broadcast(self.learner.state_dict())
         distributed.seed_rank(config.seed)
-        self.validation = Validation(scenario, config.validation_episodes, self.device, compile=config.compile)
-        self.folder = RunFolder(folder)
-        self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
-        self.validated, self.best = 0, float("-inf")
-        self.stale = 0  # validations since the best one
-        self.interrupted = False  # by Ctrl-C
+        small = scenario.num_agents <= MOST_WRITTEN_OUT
+        self.validation = Validation(
+            scenario, config.validation_episodes, self.device, compile=config.compile and small
+        )
         self.state, self.obs = self.sim.reset()
 
     @property
@@ -66,24 +80,35 @@ class Training:
     @property
     def progress(self) -> float:
         """Fraction of the run done, by iterations or by time, whichever is further."""
-        by_time = self.seconds / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
-        return min(1.0, max(self.iteration / self.config.iterations, by_time))
+        return self.config.progress(self.iteration, self.seconds)
 
     @property
     def on_plateau(self) -> bool:
         """Whether the last `patience` validations brought no better score."""
-        return 0 < self.config.patience <= self.stale
+        return self.config.on_plateau(self.stale)
 
     def run(self) -> None:
         """Train to the end, or to a plateau. Ctrl-C saves `last` and returns.
 
         Raises:
-            TrainingError: the loss stopped being finite.
+            TrainingError: the loss stopped being finite, or the disk is full.
         """
+        try:
+            self._run()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TrainingError(
+                f"{error.strerror} at iteration {self.iteration}: free space for {self.folder.path} and --resume from "
+                "the last good checkpoint; fewer --keep_checkpoints take less"
+            ) from error
+
+    def _run(self) -> None:
         saved = distributed.dealt(self._open)
-        news = [] if saved is None else self._restore(saved)
+        if saved is not None:
+            self.news = self._restore(saved)
         with self._tensorboard() as board, TrainingProgress(self) as bar, distributed.Interruption() as interruption:
-            for line in news:
+            for line in self.news:
                 bar.message(line)
             try:
                 self._warm_up(bar)
@@ -102,10 +127,6 @@ class Training:
 
     def _open(self) -> list[dict[str, Any] | None]:
         """Make or open the run folder; what each rank resumes from, None where the run begins."""
-        settings = {
-            "train": self.config.model_dump(mode="json"),
-            "scenario": self.scenario.model_dump(mode="json"),
-        }
         world, job = distributed.world_size(), distributed.job()
         again = distributed.restarted() and self.folder.is_of(job)  # a rank died: torchrun started all of them anew
         saved: list[dict[str, Any] | None] = [None] * world
@@ -114,9 +135,20 @@ class Training:
             self._refuse_other_shapes(first)
             left = first.get("world_size", 1)
             saved = [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
-        self.folder.create(settings, self.resume or again, job)
+        self.folder.create(self._settings(), self.resume or again, job)
         self.folder.truncate_metrics(saved[0]["iteration"] if saved[0] else 0)
         return saved
+
+    def _settings(self) -> dict[str, Any]:
+        """What config.json keeps."""
+        return {"train": self.config.model_dump(mode="json"), "scenario": self.scenario.model_dump(mode="json")}
+
+    def _refuse_repetition(self) -> None:
+        """A process torchrun began in place of one that stopped for good would come to the same end."""
+        if distributed.restarted() and self.folder.is_of(distributed.job()):
+            reason = self.folder.why_stopped(self._settings())
+            if reason is not None:
+                raise TrainingError(f"not started again, as the same would happen: {reason}")
 
     def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
         """What is resumed must have the networks and the grids of what was saved."""
@@ -137,7 +169,10 @@ class Training:
         }  # fmt: skip
 
     def _warm_up(self, bar: TrainingProgress) -> None:
-        """Compile the step before the clock starts; its result is dropped."""
+        """Compile the step and take validation's references before the clock starts."""
+        if self.progress >= 1.0 or self.on_plateau:
+            return
+        distributed.by_first(self.validation.prepare)
         if self.config.compile:
             start = time.perf_counter()
             bar.message("compiling the step (the next run finds it in the cache) …")
@@ -145,45 +180,57 @@ class Training:
             bar.message(f"compiled in {time.perf_counter() - start:.0f} s")
 
     def _iterate(self, board: Any, bar: TrainingProgress) -> None:
-        start = time.perf_counter()
-        collected = self.learner.collect(self.state, self.obs, self.progress)
+        start, watch = time.perf_counter(), self.learner.watch
+        with watch("collect"):
+            collected = self.learner.collect(self.state, self.obs, self.progress)
         self.state, self.obs = collected.state, collected.obs
-        middle = time.perf_counter()
-        logs = self.learner.update(self.progress)
-        times = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
-        collect_s, update_s = distributed.mean_over_ranks(times).tolist()
+        with watch("update"):
+            logs = self.learner.update(self.progress)
+        parts = watch.take()
+        times = [parts[name] for name in PARTS] + [time.perf_counter() - start]
+        *times, elapsed = distributed.mean_over_ranks(torch.tensor(times, dtype=torch.float64)).tolist()
         self.iteration += 1
         self.env_steps += self.steps_per_iteration
-        self.seconds += collect_s + update_s
-        record = distributed.averaged(self._record(collected, logs, collect_s, update_s))
-        broken = {key: value for key, value in record.items() if key.startswith("loss") and not np.isfinite(value)}
-        for key, value in broken.items():
-            raise TrainingError(
-                f"{key} became {value} at iteration {self.iteration}: last good checkpoint: "
-                f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and --resume"
-            )
+        self.seconds += elapsed
+        record = distributed.averaged(self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed))
+        self._stop_if_broken(record)
         if self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0:
             record |= self._validate()
         if distributed.is_first():
             self.folder.append_metrics(record)
-            _to_tensorboard(board, record, self.env_steps)
+            write_scalars(board, record, self.env_steps)
         bar.update(record)
 
-    def _record(self, collected: Collected, logs: dict[str, Any], collect_s: float, update_s: float) -> dict[str, Any]:
-        """One line of metrics.jsonl; per-agent values as lists."""
+    def _stop_if_broken(self, record: dict[str, Any]) -> None:
+        """End the run where a loss is not finite; what was saved before stays."""
+        for key, value in record.items():
+            if key.startswith("loss") and not math.isfinite(value):
+                reason = (
+                    f"{key} became {value} at iteration {self.iteration}: last good checkpoint: "
+                    f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and "
+                    "--resume"
+                )
+                distributed.by_first(partial(self.folder.mark_stopped, reason))
+                raise TrainingError(reason)
+
+    def _record(
+        self, collected: Collected, logs: dict[str, Any], parts_s: dict[str, float], elapsed: float
+    ) -> dict[str, Any]:
+        """One line of metrics.jsonl; per-agent values as lists, of many prosumers the means of groups."""
         parts = dict(zip(RewardParts._fields, collected.reward_parts, strict=True))
         agent_steps = self.steps_per_iteration * self.sim.num_agents
         return {
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
-            "world_size": distributed.world_size(),
-            "agent_steps_per_s": agent_steps / (collect_s + update_s), "collect_s": collect_s, "update_s": update_s,
-            **{f"reward_{name}": value.tolist() for name, value in parts.items()},
-            "learning_reward": collected.learning_reward.tolist(),
-            **{k: v.tolist() if isinstance(v, Tensor) else v for k, v in logs.items()},
+            "progress": self.progress, "world_size": distributed.world_size(),
+            "agent_steps_per_s": agent_steps / elapsed, **{f"{name}_s": s for name, s in parts_s.items()},
+            "inference_s": parts_s["collect"] - parts_s["env"],
+            **{f"reward_{name}": listed(value) for name, value in parts.items()},
+            "learning_reward": listed(collected.learning_reward),
+            **{k: listed(v) if isinstance(v, Tensor) else v for k, v in logs.items()},
             "clamped": float(self.state.clamped.float().mean()),
         }  # fmt: skip
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, Any]:
         """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
         start = time.perf_counter()
         result = distributed.by_first(lambda: self.validation.run(self.controller()))
@@ -212,7 +259,7 @@ class Training:
             "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
-            "validation_score": self.best,
+            "validation_score": self.best, "stale": self.stale,
         }  # fmt: skip
 
     def save(self, name: str, resumable: bool = True) -> None:
@@ -281,17 +328,3 @@ def _set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
-
-
-def _to_tensorboard(board: Any, record: dict[str, Any], step: int) -> None:
-    """Scalars by name; per-agent lists as their mean and one curve an agent."""
-    for key, value in record.items():
-        if key in ("iteration", "env_steps"):
-            continue
-        group = "validation" if key.startswith("validation_") else "reward" if "reward" in key else "train"
-        if isinstance(value, list):
-            board.add_scalar(f"{group}/{key}/mean", float(np.mean(value)), step)
-            for i, v in enumerate(value):
-                board.add_scalar(f"{group}/{key}/agent_{i}", v, step)
-        else:
-            board.add_scalar(f"{group}/{key}", value, step)

@@ -2,41 +2,86 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.controllers import OptimumController, grid_only_config, make_controller
-from smartgrid_core.controllers.episode import cost_j, run_episode
+from smartgrid_core.controllers.episode import EpisodeRecord, cost_j, prosumer_cost_j, run_episode
 from smartgrid_core.controllers.protocol import Controller
+from smartgrid_core.kpis import kpis
+
+BASELINES = ("self-consumption", "time-of-use")  # whose scores are shown beside the policy's
+MAX_PLANNED = 64  # prosumers up to which the optimum is planned; its linear program grows with them
+MAX_SERIES = 4_000_000  # values of a series up to which indicators are taken, half a gigabyte in all
+UNTOLD = ("decision_us",)  # an indicator of the machine, not of the policy
+
+
+class References(NamedTuple):
+    """What policies are compared with, on the same episodes."""
+
+    grid_only_j: np.ndarray  # [E, N] EUR, J of every prosumer without battery and neighbours
+    saving: float  # EUR per episode: what the score counts as 1
+    baselines: dict[str, float]  # scores of the rules
 
 
 class Validation:
-    """Fixed episodes of the validation split with their two references, computed once when first needed."""
+    """Fixed episodes of the validation split with their references, computed once.
+
+    Up to `MAX_PLANNED` prosumers a score of 1 is perfect foresight, as in the scoreboard; beyond, where planning takes
+    longer than training, it is a bill of zero: scores of one scenario compare, those of different kinds do not.
+    """
 
     def __init__(self, scenario: GridConfig, episodes: int, device: torch.device, compile: bool = False):
         self.scenario, self.device = scenario, device
         self.seeds = list(range(episodes))
         self.sim = Simulator(scenario, episodes, device, split="validation", compile=compile)
-        self._references: tuple[float, float] | None = None
+        self._references: References | None = None
 
-    def run(self, controller: Controller) -> dict[str, float]:
-        """`score` (0 = grid only, 1 = perfect foresight) and `cost_eur` per episode."""
-        grid_only, optimum = self.references()
-        cost = self._mean_cost(self.sim, controller)
-        return {"score": (grid_only - cost) / max(grid_only - optimum, 1e-9), "cost_eur": cost}
-
-    def references(self) -> tuple[float, float]:
-        """Mean cost of grid_only and of the perfect-foresight optimum, EUR per episode."""
+    def prepare(self) -> References:
+        """The references, made when first asked for."""
         if self._references is None:
             bare = Simulator(grid_only_config(self.scenario), len(self.seeds), self.device, split="validation")
-            grid_only = self._mean_cost(bare, make_controller("idle"))
-            optimum = OptimumController()
-            state, _ = self.sim.reset(seed=self.seeds)
-            optimum.start(self.sim, state)
-            self._references = grid_only, float(np.mean(optimum.bound_eur))
+            grid_only = prosumer_cost_j(run_episode(bare, make_controller("idle"), seed=self.seeds, keep_series=False))
+            cost = float(grid_only.sum(1).mean())
+            saving = max(cost - self._optimum() if is_planned(self.scenario) else abs(cost), 1e-9)
+            scores = {name: (cost - self._mean_cost(make_controller(name))) / saving for name in BASELINES}
+            self._references = References(grid_only, saving, scores)
         return self._references
 
-    def _mean_cost(self, sim: Simulator, controller: Controller) -> float:
-        record = run_episode(sim, controller, seed=self.seeds, keep_series=False)
-        return float(np.mean(cost_j(record)))
+    def run(self, controller: Controller) -> dict[str, Any]:
+        """`score` (0 = grid only), `cost_eur` per episode, `baselines`' scores, and `kpis` where series fit memory."""
+        references = self.prepare()
+        series = len(self.seeds) * self.scenario.episode_steps * self.scenario.num_agents <= MAX_SERIES
+        record = run_episode(self.sim, controller, seed=self.seeds, keep_series=series)
+        cost = float(cost_j(record).mean())
+        score = (float(references.grid_only_j.sum(1).mean()) - cost) / references.saving
+        result = {"score": score, "cost_eur": cost, "baselines": references.baselines}
+        return result | ({"kpis": _means(record, references.grid_only_j)} if series else {})
+
+    def _optimum(self) -> float:
+        """Mean J of perfect foresight, EUR per episode."""
+        optimum = OptimumController()
+        state, _ = self.sim.reset(seed=self.seeds)
+        optimum.start(self.sim, state)
+        return float(np.mean(optimum.bound_eur))
+
+    def _mean_cost(self, controller: Controller) -> float:
+        return float(cost_j(run_episode(self.sim, controller, seed=self.seeds, keep_series=False)).mean())
+
+
+def is_planned(scenario: GridConfig) -> bool:
+    """Whether a score of 1 is the optimum, which takes a linear program of all prosumers and steps at once."""
+    return scenario.num_agents <= MAX_PLANNED
+
+
+def _means(record: EpisodeRecord, grid_only_j: np.ndarray) -> dict[str, float | None]:
+    """Every indicator's mean over the episodes that have it; None where none has."""
+    means: dict[str, float | None] = {}
+    for name, values in kpis(record, grid_only_j).items():
+        if name not in UNTOLD:
+            present = values[np.isfinite(values)]
+            means[name] = float(present.mean()) if len(present) else None
+    return means

@@ -202,7 +202,8 @@ def test_grid_only_cost_is_net_demand_at_the_tariff_and_losses() -> None:
 # The optimum -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list_scenarios())
+# A program of a thousand prosumers takes longer than all other tests.
+@pytest.mark.parametrize("name", [name for name in list_scenarios() if GridConfig.load(name).num_agents <= 64])
 def test_nothing_beats_the_optimum(name: str) -> None:
     measured = GridConfig.load(name).profiles.source == "simbench"
     if measured:

@@ -40,6 +40,8 @@ class Unvalidated:
 
     def __init__(self, *_: object) -> None: ...
 
+    def prepare(self) -> None: ...
+
     def run(self, _: object) -> dict[str, float]:
         return {"score": 0.0, "cost_eur": 0.0}
 

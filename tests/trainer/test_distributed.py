@@ -183,6 +183,17 @@ def test_a_killed_rank_leads_to_a_restart_from_the_last_checkpoint(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_nan_is_not_trained_into_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ["--algorithm=ippo", "--learning_rate=1e35", "--iterations=40", "--validations=20"]
+    process = torchrun("--max-restarts=2", *TRAIN, *options, "--out", str(folder))
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert said.count("not started again, as the same would happen: loss_") >= 2
+    assert said.count("resumed at iteration") == 0
+
+
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_resumable_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = torchrun(

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
+from smartgrid_core.kpis import KPIS
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from trainer.actors import GaussianActor
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config
+from trainer.metrics import LISTED, listed
 from trainer.networks import StackedMLP, clip_gradients_per_agent
 from trainer.policy import load_policy
+from trainer.ppo import Ppo
 from trainer.runs import RunFolder, find_checkpoint
+from trainer.stopwatch import Stopwatch
 from trainer.train import Training, TrainingError, resolve_device
 from trainer.train_cli import main as train_main
 
@@ -42,6 +48,8 @@ class Unvalidated:
     """Stands in where scores do not matter."""
 
     def __init__(self, *_: object) -> None: ...
+
+    def prepare(self) -> None: ...
 
     def run(self, _: object) -> dict[str, float]:
         return {"score": 0.0, "cost_eur": 0.0}
@@ -187,6 +195,85 @@ def test_nan_loss_stops_and_keeps_the_last_checkpoint(tmp_path: Path, scenario: 
         training.run()
     policy = load_policy(tmp_path / "run/checkpoints/last")
     assert policy.about["iteration"] == 1
+
+
+@pytest.mark.usefixtures("quick_profiles")
+def test_a_run_that_broke_is_drawn_and_not_repeated_by_torchrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its restarts nor its other machines train into the same NaN again; other settings may."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    options = ["--num_grids", "4", "--horizon", "4", "--compile", "false", "--iterations", "3", "--validations", "3"]
+    options += ["--episode_days", "1", "--device", "cpu", "--validation_episodes", "2", "--no-evaluate"]
+    options += ["--out", str(tmp_path / "run")]
+    update = Ppo.update
+
+    def poisoned(self: Ppo, progress: float) -> dict[str, Any]:
+        return update(self, progress) | ({"loss_critic": float("nan")} if progress > 0.5 else {})
+
+    monkeypatch.setattr(Ppo, "update", poisoned)
+    assert train_main(options) == 2
+    assert (tmp_path / "run/learning.png").stat().st_size > 10_000
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setattr(Ppo, "update", lambda *_: pytest.fail("trained again"))
+    config, scenario = (
+        load_train_config("cpu", {"num_grids": 4, "horizon": 4, "compile": False, "iterations": 3, "validations": 3,
+                                  "validation_episodes": 2, "algorithm": "ippo"}),
+        GridConfig.load("community-5", episode_days=1),
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"not started again.*loss_critic became nan"):
+        Training(config, scenario, tmp_path / "run", resume=False)
+    monkeypatch.setattr(Ppo, "update", update)
+    calmer = config.model_copy(update={"learning_rate": 1e-3})
+    training = Training(calmer, scenario, tmp_path / "run", resume=True)
+    training.run()
+    assert training.iteration == 3
+
+
+def test_a_full_disk_stops_with_a_remedy(tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "append_metrics", full)
+    with pytest.raises(TrainingError, match="No space left on device at iteration 1: free space"):
+        _run(tmp_path / "run", scenario, validations=1)
+
+
+def test_a_run_tells_where_its_time_goes_and_how_it_compares(tmp_path: Path, scenario: GridConfig) -> None:
+    """metrics.jsonl and TensorBoard: time by part, gradient norms, indicators and the rules' scores."""
+    _run(tmp_path / "run", scenario, iterations=2)
+    line = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert line["env_s"] + line["inference_s"] == pytest.approx(line["collect_s"])
+    assert min(line["env_s"], line["inference_s"], line["update_s"]) > 0
+    assert line["progress"] == 1.0
+    assert set(line["validation_baselines"]) == {"self-consumption", "time-of-use"}
+    assert line["validation_kpis"]["peak_kw"] > 0
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    names = set(events.Tags()["scalars"])
+    assert {f"kpi/{kpi.name}" for kpi in KPIS} - names <= {"kpi/decision_us"}
+    assert {"train/gradient_norm/agent_4", "time/env_s", "time/agent_steps_per_s", "validation/validation_score",
+            "validation/validation_baselines/time-of-use", "train/learning_rate"} <= names  # fmt: skip
+
+
+def test_long_lists_are_told_in_groups() -> None:
+    values = torch.arange(1000.0)
+    assert len(listed(values)) == LISTED
+    assert sum(listed(values)) / LISTED == pytest.approx(float(values.mean()), rel=0.02)
+    assert listed(values[:5]) == [0, 1, 2, 3, 4]
+    assert listed(values[7]) == 7
+
+
+def test_stopwatch_counts_parts_within_parts() -> None:
+    watch = Stopwatch(torch.device("cpu"))
+    for _ in range(2):
+        with watch("whole"):
+            with watch("part"):
+                time.sleep(0.01)
+            time.sleep(0.01)
+    taken = watch.take()
+    assert 0.02 <= taken["part"] <= taken["whole"] - 0.02
+    assert watch.take() == {}
 
 
 def test_a_saved_policy_acts_like_the_trained_one(tmp_path: Path, scenario: GridConfig) -> None:

@@ -1,0 +1,96 @@
+"""What a run needs is printed before it starts, and not exceeded later."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from smartgrid_core import GridConfig, Simulator
+from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
+from tests.trainer.test_algorithms import learner_of
+from trainer.config import ALGORITHMS, TrainConfig, load_train_config, scaled_to
+from trainer.learner import make_learner
+from trainer.memory import estimate
+from trainer.train import Training
+
+MIB = 1 << 20
+
+
+def status(field: str) -> int:
+    """A size of this process in bytes, as the kernel has it."""
+    text = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(field))
+
+
+def forget_peak() -> None:
+    """Give back what is free, so that using it again counts, and let VmHWM begin anew."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for peak memory")
+@pytest.mark.usefixtures("quick_profiles")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
+    learner_of(algorithm)  # what is loaded once is not the run's
+    forget_peak()
+    before = status("VmRSS")
+    fields = {"share_parameters": True, "horizon": 5, "hidden": (64, 64), "shac": {"critic_batch": 8192}}
+    fields |= {"ppo": {"minibatches": 2, "epochs": 1}}
+    fields["qmix"] = {"replay": 50_000, "batch": 4096, "updates": 2}
+    learner, sim = learner_of(algorithm, 600, **fields)
+    expected = sum(estimate(learner, [sim]).values())
+    assert expected > 20 * MIB
+    state, obs = sim.reset()
+    peaks = []
+    for _ in range(4):
+        collected = learner.collect(state, obs, 0.0)
+        state, obs = collected.state, collected.obs
+        learner.update(0.0)
+        peaks.append(status("VmHWM") - before)
+    assert 0.5 * expected < max(peaks) < 1.5 * expected, (max(peaks) // MIB, expected // MIB)
+    filling = learner.experience_bytes / 4 if algorithm == "qmix" else 0  # the replay memory, within the estimate
+    assert peaks[3] - peaks[1] < 0.25 * expected + filling  # what malloc scatters
+
+
+def test_presets_shrink_with_large_communities_unless_given() -> None:
+    preset = load_train_config("cpu", {"algorithm": "qmix", "qmix.batch": 200})
+    assert scaled_to(preset, 13, ()) is preset
+    town = scaled_to(preset, 1000, ("qmix.batch",))
+    assert (town.num_grids, town.qmix.batch, town.qmix.replay) == (4, 200, 640)
+    assert town.qmix.mixing == preset.qmix.mixing
+    assert scaled_to(preset, 32, ("num_grids",)).num_grids == preset.num_grids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_town_of_a_thousand_trains(algorithm: str) -> None:
+    """Two iterations of every algorithm with shared parameters; weights do not grow with the community."""
+    config = TrainConfig.model_validate(
+        {"algorithm": algorithm, "share_parameters": True, "num_grids": 2, "horizon": 4, "hidden": (32,),
+         "qmix": {"replay": 64, "batch": 4, "updates": 2}, "ppo": {"minibatches": 2, "epochs": 1}}
+    )  # fmt: skip
+    torch.manual_seed(0)
+    sim = Simulator("town-1000", 2, auto_reset=True, stagger=True)
+    learner = make_learner(config, sim)
+    state, obs = sim.reset()
+    for _ in range(2):
+        collected = learner.collect(state, obs, 0.0)
+        state, obs = collected.state, collected.obs
+        logs = learner.update(0.0)
+        assert all(torch.isfinite(torch.as_tensor(v)).all() for v in logs.values())
+
+
+@pytest.mark.slow
+def test_a_town_is_validated_without_an_optimum(tmp_path: Path) -> None:
+    scenario = GridConfig.load("town-1000", episode_days=1)
+    fields = {"share_parameters": True, "num_grids": 2, "horizon": 4, "iterations": 1, "validation_episodes": 1}
+    training = Training(TrainConfig.model_validate(fields), scenario, tmp_path / "run", resume=False)
+    training.run()
+    assert -5 < training.best < 1

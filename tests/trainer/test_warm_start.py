@@ -1,0 +1,70 @@
+"""A run that starts with another's actors acts as they do, or says why it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smartgrid_core.errors import ConfigError
+from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
+from tests.trainer.test_training import SMALL
+from trainer.config import TrainConfig
+from trainer.policy import load_policy
+from trainer.train import Training
+
+pytestmark = pytest.mark.usefixtures("quick_profiles")
+N = 3
+
+
+def start(folder: Path, algorithm: str, agents: int = N, **fields: Any) -> Training:
+    fields = {"learning_rate": 1e-12, "iterations": 1, "algorithm": algorithm} | fields
+    return Training(TrainConfig.model_validate(SMALL | fields), community(agents), folder, resume=False)
+
+
+def trained(folder: Path, algorithm: str, **fields: Any) -> str:
+    """A run folder with weights that are not those another run draws."""
+    training = start(folder, algorithm, seed=7, **fields)
+    training._open()
+    training.learner.actor.network.standardise(torch.randn(50, N, training.sim.observation_dim) + 1)
+    training.save("best", resumable=False)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shared"),
+    [("shac", "ippo", False), ("ippo", "shac", False), ("ippo", "mappo", True), ("qmix", "qmix", False)],
+)
+def test_a_warm_run_acts_like_its_start(tmp_path: Path, before: str, after: str, shared: bool) -> None:
+    path = trained(tmp_path / "a", before, share_parameters=shared)
+    warm = start(tmp_path / "b", after, share_parameters=shared, warm_start=path)
+    cold = start(tmp_path / "c", after, share_parameters=shared)
+    expected = load_policy(path).actor.decide(warm.obs)
+    assert torch.equal(warm.learner.actor.decide(warm.obs), expected)
+    assert not torch.equal(cold.learner.actor.decide(warm.obs), expected)
+    warm.learner.collect(warm.state, warm.obs, 0.0)  # which takes units from data where none were loaded
+    warm.learner.update(0.0)
+    torch.testing.assert_close(warm.learner.actor.decide(warm.obs), expected, atol=1e-4, rtol=0)
+    assert "starting with the actors" in warm.news[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({"algorithm": "qmix"}, {}, "qmix values a menu"),
+        ({}, {"hidden": (8,)}, r"hidden = \[16\], this run \[8\]: add --hidden"),
+        ({}, {"share_parameters": True}, "add --share_parameters false"),
+        ({}, {"agents": N + 1}, "num_agents = 3, this run 4: train on a scenario"),
+        ({"algorithm": "qmix", "qmix": {"transfer_level": 0.5}}, {"algorithm": "qmix"}, "--qmix.transfer_level 0.5"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_a_remedy(
+    tmp_path: Path, before: dict[str, Any], now: dict[str, Any], words: str
+) -> None:
+    path = trained(tmp_path / "a", **({"algorithm": "ippo"} | before))
+    with pytest.raises(ConfigError, match=words):
+        start(tmp_path / "b", **({"algorithm": "shac", "warm_start": path} | now))
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        start(tmp_path / "b", "shac", warm_start="nowhere")

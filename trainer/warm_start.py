@@ -1,0 +1,65 @@
+"""A run that begins with the weights of a checkpoint instead of drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from smartgrid_core.errors import ConfigError
+from trainer.actors import Actor, MenuActor
+from trainer.runs import load_checkpoint
+
+SAME = {  # what must agree, and what to do where it does not
+    "share_parameters": "add --share_parameters {there}",
+    "hidden": "add --hidden '{there}'",
+    "num_agents": "train on a scenario of the same shape",
+    "observation_names": "train on a scenario of the same shape, with the same forecast and price windows",
+    "action_names": "train on a scenario of the same shape",
+}
+
+
+def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
+    """Give an actor the weights of a checkpoint; critics and optimisers stay new. Returns what to tell.
+
+    ippo, mappo and shac act alike and take each other's weights; the standard deviation of exploration comes along
+    between ippo and mappo. qmix, whose networks value a menu, takes its own only. The inputs' mean and spread are part
+    of what the weights mean, so they are taken over and kept.
+
+    Args:
+        actor: of the new run; own: what its checkpoints' about.json would say.
+        path: as `load_checkpoint` takes it.
+
+    Raises:
+        ConfigError: no checkpoint there, or one whose weights do not fit, with what to change.
+    """
+    weights, there = load_checkpoint(path)
+    about = f"warm_start = {path!r} ({there['algorithm']} on {there['scenario']})"
+    _check_fit(actor, own, weights, there, about)
+    log_std = actor.state_dict().get("log_std")  # drawn anew where the checkpoint explores in no or another way
+    if log_std is not None and "log_std" not in weights:
+        weights = weights | {"log_std": log_std}
+    actor.load_state_dict({name: weights[name] for name in actor.state_dict()})
+    actor.network.keep_units()
+    return f"starting with the actors of {path} ({there['algorithm']}, score {there['validation_score']:.3f})"
+
+
+def _check_fit(
+    actor: Actor, own: Mapping[str, Any], weights: Mapping[str, Tensor], there: Mapping[str, Any], about: str
+) -> None:
+    if (there["algorithm"] == "qmix") != isinstance(actor, MenuActor):
+        raise ConfigError(
+            f"{about} does not fit algorithm = {own['algorithm']!r}: qmix values a menu of actions, the others act "
+            "directly; start qmix from qmix, and ippo, mappo and shac from one another"
+        )
+    for field, remedy in SAME.items():
+        before, now = there.get(field, False), own[field]
+        if before != now:
+            shown = (len(before), len(now)) if field.endswith("names") else (before, now)
+            raise ConfigError(
+                f"{about}: it has {field} = {shown[0]}, this run {shown[1]}: "
+                f"{remedy.format(there=str(before).lower())}, or give another checkpoint"
+            )
+    if isinstance(actor, MenuActor) and not weights["menu"].equal(actor.menu.cpu()):
+        raise ConfigError(f"{about}: its menu has other actions: add --qmix.transfer_level {there['transfer_level']}")
