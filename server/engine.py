@@ -18,18 +18,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Literal, TypeVar
 
 from server.errors import ApiError, as_api_error
 from server.hello import hello
 from server.live import LiveRun
-from server.policies import Policies, misfit
+from server.policies import Policies, PolicyEntry, misfit
 from server.requests import PerturbBody, StartBody, StepBody, WeightsBody
 from server.scenarios import Scenarios
 from server.settings import Settings
 from server.sinks import LiveFrame, Sink
 from server.snapshot import Audience, Snapshot, new_run_id
 from server.wire import HelloPolicy, RunInfo, State, Warning
+from smartgrid_core.config import GridConfig
 
 log = logging.getLogger("server.engine")
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class Engine:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="simulation", daemon=True)
         self._run: LiveRun | None = None
-        self._seq, self._asked = 0, 0
+        self._seq, self._asked, self._stops, self._starts = 0, 0, 0, count()
         self._pending: tuple[int, bool] | None = None  # number of the start under way, whether nobody asked for it
         self._next_at, self._shown_at, self._shown = 0.0, 0.0, -1
         self._times: deque[float] = deque(maxlen=512)
@@ -123,18 +125,23 @@ class Engine:
             ApiError: 409, something runs, or is being started; 404 or 422, the scenario or policy.
         """
         self._refuse_while_active(body)
-        self._asked += 1
-        asked = self._asked
-        self._pending = (asked, autostarted)
+        displaced, pending = self._pending, (next(self._starts), autostarted)
+        self._pending, stops = pending, self._stops
         self.audience.changed()
         try:
-            run = await asyncio.to_thread(self._build, body, autostarted)
+            chosen = await asyncio.to_thread(self._chosen, body)  # a wrong name stops nothing that is being started
+            displaced = None
+            self._asked += 1
+            asked = self._asked
+            if stops != self._stops:
+                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
+            run = await asyncio.to_thread(self._build, body, chosen, autostarted)
             if asked != self._asked:
                 raise ApiError(409, "conflict", "stopped or replaced before it had begun")
             await self.submit(lambda: self._adopt(run, body))
         finally:
-            if self._pending == (asked, autostarted):
-                self._pending = None
+            if self._pending is pending:
+                self._pending = displaced
             self.audience.changed()
 
     def _refuse_while_active(self, body: StartBody) -> None:
@@ -148,18 +155,28 @@ class Engine:
             )
             raise ApiError(409, "conflict", message, details={"state": now.state, "run": now.run.model_dump()})
 
-    def _build(self, body: StartBody, autostarted: bool) -> LiveRun:
-        """On a worker thread: everything that takes time or fails."""
-        name = body.policy or self.settings.policy or self.policies.default
-        entry = self.policies.entry(name)
-        scenario = body.scenario or self.settings.scenario
+    def _chosen(self, body: StartBody) -> tuple[str, GridConfig, PolicyEntry]:
+        """Scenario and policy, one found for the other where only one is named.
+
+        Raises:
+            ApiError: 404 or 422, there is none of a name, or they do not fit each other.
+        """
+        scenario, name = body.scenario or self.settings.scenario, body.policy or self.settings.policy
         if scenario is None:
-            known = entry.scenario is not None and entry.scenario in self.scenarios.names()
-            scenario = entry.scenario if known and entry.scenario else "community-5"
-        config = self.scenarios.load(scenario)
-        reason = misfit(entry, config, self.scenarios.shape(scenario))
+            trained_on = self.policies.entry(name or self.policies.default).scenario
+            scenario = trained_on if trained_on in self.scenarios.names() else "community-5"
+        assert scenario is not None
+        config, shape = self.scenarios.load(scenario), self.scenarios.shape(scenario)
+        entry = self.policies.default_for(config, shape) if name is None else self.policies.entry(name)
+        reason = misfit(entry, config, shape)
         if reason is not None:
             raise ApiError(422, "does_not_fit", reason, "policy")
+        return scenario, config, entry
+
+    def _build(self, body: StartBody, chosen: tuple[str, GridConfig, PolicyEntry], autostarted: bool) -> LiveRun:
+        """On a worker thread: everything that takes time."""
+        scenario, config, entry = chosen
+        name = entry.name
         controller = self.policies.load(name)
         steps = None if body.days is None else max(1, round(body.days * config.steps_per_day))
         info = RunInfo(
@@ -192,6 +209,7 @@ class Engine:
     async def stop(self) -> None:
         """End the run, or a start under way; without either nothing happens."""
         self._asked += 1
+        self._stops += 1
         await self.submit(lambda: self._end("stopped"))
 
     async def pause(self) -> None:

@@ -57,7 +57,7 @@ class Policies:
     """
 
     def __init__(self, runs: Path, operator: str | None = None):
-        self.runs = runs
+        self.runs, self._asked_for = runs, operator is not None
         self._operator: tuple[str, Path] | None = None
         if operator is not None and operator not in shipped_policies():
             path = Path(operator).expanduser()
@@ -106,6 +106,13 @@ class Policies:
         if checkpoint:
             entry = _trained(name, entry.source, self._paths()[run][1] / "checkpoints" / checkpoint)
         return entry
+
+    def default_for(self, config: GridConfig, shape: Shape) -> PolicyEntry:
+        """The policy for who names none: the default, one trained on this scenario, any that fits, or a rule."""
+        trained = [e for e in self.list() if e.source != "controller"]
+        asked_for = self.default if self._asked_for else None
+        trained.sort(key=lambda e: (e.name != asked_for, e.scenario != config.name, e.name != self.default))
+        return next((e for e in trained if misfit(e, config, shape) is None), self.entry("time-of-use"))
 
     def load(self, name: str) -> Controller:
         """A new controller of this name.

@@ -169,6 +169,9 @@ def test_a_start_gives_way_to_a_stop_and_the_servers_own_to_a_clients(folder: Pa
             await starting
         own = asyncio.create_task(engine.start(slow, autostarted=True))
         await asyncio.sleep(0)
+        with pytest.raises(ApiError, match="unknown policy"):
+            await engine.start(slow.model_copy(update={"policy": "none-such"}))
+        assert engine.state == "starting"  # the server's own goes on
         await engine.start(slow.model_copy(update={"seed": 9}))
         with pytest.raises(ApiError):
             await own

@@ -91,3 +91,18 @@ def test_a_saved_scenario_cannot_take_a_shipped_name_and_a_faulty_one_says_why(f
     faulty = next(s for s in scenarios.summaries() if s["name"] == "faulty")
     assert "prosumers: required but missing" in faulty["fault"]
     assert str(folder) not in faulty["fault"]
+
+
+def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
+    policies, scenarios = Policies(tmp_path), Scenarios(tmp_path)
+    chosen = {
+        name: policies.default_for(scenarios.load(name), scenarios.shape(name)).name
+        for name in ("community-5", "price-spike", "outage", "rural-lv", "suburb-40")
+    }
+    assert chosen == {
+        "community-5": "community-5",
+        "price-spike": "price-spike",
+        "outage": "community-5",
+        "rural-lv": "rural-lv",
+        "suburb-40": "time-of-use",
+    }
