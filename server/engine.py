@@ -256,8 +256,7 @@ class Engine:
         """Take the step that is due, and say when the next one is: on an absolute schedule, without drift."""
         speed = self.snapshot.speed
         if speed != "max":
-            now, period = time.perf_counter(), 1 / speed
-            self._next_at = max(self._next_at + period, now - period)  # late by more than one: leave them out
+            self._next_at = next_due(self._next_at, time.perf_counter(), 1 / speed)
         self._step()
 
     def _step(self) -> None:
@@ -385,3 +384,11 @@ class Engine:
     def _set_speed(self, speed: float | Literal["max"]) -> None:
         self._next_at = time.perf_counter()
         self._refresh(speed=speed)
+
+
+def next_due(due: float, now: float, period: float) -> float:
+    """When the step after the one due at `due` is due, s: on an absolute schedule, so that delays are not added up.
+
+    Of what a stall of more than a period missed, one step is made up for; the rest is left out.
+    """
+    return max(due + period, now - period)
