@@ -7,7 +7,7 @@ OUT      ?= runs/$(SCENARIO)-$(STAMP)
 BIN      := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: train serve test test-all lint bench setup web clean help
+.PHONY: train serve test test-all lint bench setup web browser clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,16 +29,22 @@ web/node_modules/.installed: web/package.json web/package-lock.json
 
 web: web/node_modules/.installed ## install what the page needs (npm ci in web/)
 
+# Tests of the page need a Chromium; where it is missing and cannot be installed they are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { test "$$(id -u)" = 0 \
+	  && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "no Chromium: tests of the page will be skipped (apt-get install chromium)"
+
 train: setup ## train the default community and print the scoreboard (SCENARIO=, DEVICE=cuda, OUT=)
 	$(BIN)/python -m trainer train --scenario $(SCENARIO) --device $(DEVICE) --out $(OUT) $(ARGS)
 
 serve: setup web ## run the live server (ARGS="--port 9000 --checkpoint runs/NAME")
 	$(BIN)/python -m server $(ARGS)
 
-test: setup web ## every test but the slow proofs
+test: setup web browser ## every test but the slow proofs
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-test-all: setup web ## every test
+test-all: setup web browser ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup web ## style, types, import directions

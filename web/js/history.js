@@ -15,9 +15,9 @@ const TRACED = 200; // prosumers; beyond, a trace of each costs more than anybod
  * @returns {readonly Sample[]}
  */
 export function extend(history, frame) {
-  const sample = { step: frame.step, time: simTime(frame.sim_time) / 1000, metrics: frame.metrics };
+  const sample = { step: frame.step, episode: frame.episode, time: simTime(frame.sim_time) / 1000, metrics: frame.metrics };
   const last = history.at(-1);
-  if (!last || sample.step <= last.step || sample.time <= last.time) return [sample]; // a reset, or another episode
+  if (!last || sample.step <= last.step || sample.episode !== last.episode) return [sample]; // its dates are elsewhere
   const kept = history.length >= SAMPLES ? history.slice(history.length - SAMPLES + 1) : history.slice();
   kept.push(sample);
   return kept;

@@ -104,7 +104,7 @@ export interface Connection {
 }
 
 /** What is remembered of a frame for the charts. */
-export interface Sample { step: number; time: number; metrics: Metrics }
+export interface Sample { step: number; episode: number; time: number; metrics: Metrics }
 export interface AgentTrace { soc: number[]; net: number[]; cost_eur: number }
 
 /** Everything the views show; never changed in place. */

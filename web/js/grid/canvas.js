@@ -166,7 +166,7 @@ export class Flows {
     const colors = palette();
     const phases = new Map(this.flows.map(({ key, phase }) => [key, phase]));
     const flows = frame?.energy_flows ?? [];
-    const crowd = Math.max(1, flows.length / 60);
+    const crowd = Math.max(1, flows.length / 25);
     this.flows = [];
     for (const { source, target, power_kw } of flows) {
       const key = `${source}>${target}`;

@@ -26,7 +26,7 @@
  * @property {Way[]} feeds from each agent to the utility along the feeder
  */
 
-const MARGIN = { left: 12, right: 12, top: 10, bottom: 4 };
+const MARGIN = { left: 12, right: 12, top: 16, bottom: 4 };
 
 /**
  * @param {Hello} hello with a community

@@ -78,7 +78,8 @@ export function charts(context) {
     plot = new uPlot(options(shown, width, height - 24, () => zoomTo(true), () => zoomTo(false)), values(shown, store.get().history), place);
     place.setAttribute("aria-labelledby", `chart-${shown}`);
     draw(store.get().history);
-    requestAnimationFrame(fit); // once the legend has its lines
+    const legend = plot.root.querySelector(".u-legend");
+    if (legend) observer.observe(legend); // it may take a line or two
   };
   /** @param {readonly Sample[]} history */
   const draw = (history) => {
@@ -159,7 +160,7 @@ function options(name, width, height, onZoom, onAll) {
     scales: { x: { time: true }, y: range ? { range } : { range: (_, low, high) => { const pad = Math.max(0.05 * (high - low), 1e-3); return [low - (low < 0 ? pad : 0), high + pad]; } } },
     axes: [{ ...axis, space: 64, size: 24, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 44, space: 22 }],
     series: [
-      { value: (_, t) => (t == null ? "–" : new Date(t * 1000).toISOString().slice(5, 16).replace("T", " ")), label: "Time" },
+      { value: (_, t) => (t == null ? "–" : new Date(t * 1000).toISOString().slice(11, 16)), label: "Time" },
       ...series.map(({ label, color, dash, step }) => ({
         label, stroke: colors[color], width: 1.6, dash, points: { show: false }, paths: step ? stepped : undefined,
         value: (/** @type {any} */ _, /** @type {number | null} */ v) => (v == null ? "–" : v.toFixed(2).replace("-", "−")),

@@ -13,7 +13,7 @@ const GROUPS = { policy: "Trained", rule: "Rules", mpc: "Model predictive contro
 export function setup(context) {
   const { api, store, format } = context;
   const scenario = h("select", { name: "scenario" });
-  const policy = h("select", { name: "policy" });
+  const policy = h("select", { name: "policy" }, h("option", { value: "", text: "loading…" }));
   const seed = h("input", { type: "number", name: "seed", min: 0, max: 2 ** 53 - 1, step: 1, value: "0", required: true });
   const days = h("input", { type: "number", name: "days", min: 0.05, max: 36_500, step: "any", placeholder: "endless" });
   const about = h("p", { class: "hint" });
