@@ -15,14 +15,17 @@ FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 PATIENCE_MS = 30_000
 BREACHES = """
 window.breaches = [];
-document.addEventListener("securitypolicyviolation", (e) => window.breaches.push(`${e.violatedDirective} ${e.blockedURI}`));
+document.addEventListener("securitypolicyviolation", (e) =>
+  window.breaches.push(`${e.violatedDirective} ${e.blockedURI}`));
 """
 
 
 def executable() -> str:
     """Path of a Chromium; skips the test where there is none, or no library for it, or none for the page."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
     if found is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     if not (WEB / "node_modules" / "d3").is_dir():
@@ -64,6 +67,8 @@ def watched(browser: Any, *, may_lose_connection: bool = False, **options: Any) 
     finally:
         context.close()
     if may_lose_connection:
-        faults = [text for text in faults if "WebSocket connection" not in text and "Failed to load resource" not in text]
+        faults = [
+            text for text in faults if "WebSocket connection" not in text and "Failed to load resource" not in text
+        ]
     assert not faults, faults
     assert not breaches, breaches

@@ -70,8 +70,10 @@ def test_numbers_are_those_of_the_server(server: Serving, page: Any) -> None:
     page.goto(server.base + "/web/")
     wait_step(page, at)
     frame = server.get("/api/frame")
-    page.wait_for_function("document.querySelectorAll('.grid-svg .node').length === 3")
-    assert page.locator("[data-tile=generation] .value").inner_text() == f"{frame['metrics']['total_generation_kw']:.1f}"
+    page.wait_for_function("() => document.querySelectorAll('.grid-svg .node').length === 3")
+    assert (
+        page.locator("[data-tile=generation] .value").inner_text() == f"{frame['metrics']['total_generation_kw']:.1f}"
+    )
     assert page.locator("[data-tile=demand] .value").inner_text() == f"{frame['metrics']['total_demand_kw']:.1f}"
     assert page.locator(".stability .value").inner_text() == f"{frame['stability']:.3f}"
     for agent in frame["agents"]:
@@ -119,7 +121,7 @@ def test_start_another_community_asks_before_it_replaces(server: Serving, page: 
     server.start()
     page.goto(server.base + "/web/")
     form = page.locator("form.setup")
-    page.wait_for_function("document.querySelector('.setup select[name=policy]')?.options.length > 3")
+    page.wait_for_function("() => document.querySelector('.setup select[name=policy]')?.options.length > 3")
     assert form.locator("option[value=community-5][disabled]").count() == 1  # of five agents, here are three
     assert "num_agents" in form.locator(".unfit").text_content()
     form.locator("select[name=scenario]").select_option("tiny")
@@ -150,7 +152,10 @@ def test_disturb_weigh_and_speed(server: Serving, page: Any) -> None:
     assert server.get("/api/frame")["branches"]["open"] == [1]
     page.locator(".weights summary").click()
     page.locator("input[name='rewards.cost']").fill("0.5")
-    page.wait_for_function("document.querySelector('[name=\"rewards.cost\"]').closest('.field').querySelector('output').textContent === '0.50'")
+    page.wait_for_function(
+        "() => document.querySelector('.weights [name=\"rewards.cost\"]').closest('.field')"
+        ".querySelector('output').textContent === '0.50'"
+    )
     page.locator(".speed input[type=checkbox]").check()
     page.locator(".speed output", has_text="as fast as possible").wait_for()
     status = server.get("/api/status")
@@ -244,7 +249,9 @@ def test_axe_finds_nothing_serious(server: Serving, browser: Any, theme: str, wi
         assert page.evaluate("document.documentElement.dataset.theme") == theme
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.evaluate(axe.read_text())
-        found = page.evaluate("axe.run().then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)))")
+        found = page.evaluate(
+            "axe.run().then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)))"
+        )
         assert not found, [(v["id"], [n["html"][:200] for n in v["nodes"]][:5]) for v in found]
 
 

@@ -31,10 +31,10 @@ export function buildNodes(root, place, events) {
   nodes.append("path").attr("class", "ring");
   nodes.append("path").attr("class", "shape").attr("transform", `scale(${r * 0.34})`);
   if (!place.dense) {
-    const label = nodes.append("text").attr("class", "name").attr("aria-hidden", "true").attr("y", r + 16)
+    const label = nodes.append("text").attr("class", "name").attr("y", r + 16)
       .attr("x", ({ x }) => (x + 58 > place.width ? place.width - x - 4 : 0)).style("text-anchor", ({ x }) => (x + 58 > place.width ? "end" : null));
-    label.append("tspan").text(({ name }) => name);
-    label.append("tspan").attr("class", "power").attr("dx", 5);
+    label.append("tspan").text(({ name }) => `${name} `);
+    label.append("tspan").attr("class", "power");
   }
   nodes.on("click", (_, { id }) => events.select(id))
     .on("keydown", (event, { id }) => {
@@ -98,8 +98,9 @@ export function updateNodes(root, place, frame, selected, format) {
       shape.setAttribute("d", STATUS[agent.status].shape);
       shape.style.fill = color;
     }
-    if (label) label.lastElementChild.textContent = place.width < 560 ? format.number(net, 1, { signed: true }) : format.quantity(net, "kW", 1, { signed: true });
-    node.setAttribute("aria-label", `${name}: ${agent.status}, charge ${format.percent(agent.energy_level)}, net ${format.signedKw(net)}`);
+    const power = place.width < 560 ? format.number(net, 1, { signed: true }) : format.quantity(net, "kW", 1, { signed: true });
+    if (label) label.lastElementChild.textContent = power;
+    node.setAttribute("aria-label", `${name} ${power}: ${agent.status}, charge ${format.percent(agent.energy_level)}`);
   });
 }
 

@@ -156,7 +156,7 @@ function options(name, width, height, onZoom, onAll) {
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
     width, height, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), // simulated time has no zone
-    padding: [8, 10, 0, 0], cursor: { drag: { x: true, y: false }, points: { size: 6 }, bind: { dblclick: () => () => { onAll(); return null; } } },
+    padding: [8, 18, 0, 0], cursor: { drag: { x: true, y: false }, points: { size: 6 }, bind: { dblclick: () => () => { onAll(); return null; } } },
     scales: { x: { time: true }, y: range ? { range } : { range: (_, low, high) => { const pad = Math.max(0.05 * (high - low), 1e-3); return [low - (low < 0 ? pad : 0), high + pad]; } } },
     axes: [{ ...axis, space: 64, size: 24, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 44, space: 22 }],
     series: [
