@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import secrets
 import socket
@@ -97,6 +98,9 @@ def _serve(settings: Any, listener: socket.socket) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    sys.setswitchinterval(0.0005)  # the event loop waits no longer for a simulation that computes in Python
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # frames are many small objects without cycles
     password = settings.ssl_keyfile_password
     config = uvicorn.Config(
         app, ws=websocket_class(), ws_per_message_deflate=False, ws_max_size=settings.max_message_bytes,

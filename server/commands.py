@@ -41,6 +41,6 @@ def parse(command: str, arguments: Mapping[str, Any]) -> BaseModel:
         ApiError: 422, naming the first faulty field.
     """
     try:
-        return COMMANDS[command].model_validate(dict(arguments))
+        return COMMANDS[command].validate_python(dict(arguments))
     except ValidationError as error:
         raise as_api_error(error) from None

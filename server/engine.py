@@ -16,9 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from server.errors import ApiError, as_api_error
 from server.hello import hello
@@ -28,36 +28,13 @@ from server.requests import PerturbBody, StartBody, StepBody, WeightsBody
 from server.scenarios import Scenarios
 from server.settings import Settings
 from server.sinks import LiveFrame, Sink
-from server.wire import HelloPolicy, Perturbation, RunInfo, State, Warning, Weights
+from server.snapshot import Audience, Snapshot, new_run_id
+from server.wire import HelloPolicy, RunInfo, State, Warning
 
 log = logging.getLogger("server.engine")
 T = TypeVar("T")
 ACTIVE = ("running", "paused")
 RATE_WINDOW_S = 3.0
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What anybody may read at any time."""
-
-    state: State = "stopped"
-    run: RunInfo | None = None
-    step: int = 0
-    episode: int = 0
-    sim_time: str | None = None
-    steps_per_s: float = 0.0
-    speed: float | Literal["max"] = 10.0
-    weights: Weights | None = None
-    perturbations: tuple[Perturbation, ...] = ()
-
-
-class Audience(Protocol):
-    """Who shows what happens; called from any thread, must not block."""
-
-    def begin(self, hello: dict[str, Any]) -> None: ...
-    def frame(self, frame: LiveFrame) -> None: ...
-    def changed(self) -> None: ...
-    def stepped(self, seconds: float) -> None: ...
 
 
 class Engine:
@@ -279,8 +256,7 @@ class Engine:
         """Take the step that is due, and say when the next one is: on an absolute schedule, without drift."""
         speed = self.snapshot.speed
         if speed != "max":
-            now, period = time.perf_counter(), 1 / speed
-            self._next_at = max(self._next_at + period, now - period)  # late by more than one: leave them out
+            self._next_at = next_due(self._next_at, time.perf_counter(), 1 / speed)
         self._step()
 
     def _step(self) -> None:
@@ -410,11 +386,9 @@ class Engine:
         self._refresh(speed=speed)
 
 
-_last_id = [0]
+def next_due(due: float, now: float, period: float) -> float:
+    """When the step after the one due at `due` is due, s: on an absolute schedule, so that delays are not added up.
 
-
-def new_run_id() -> str:
-    """Sortable by time and unique in this process, e.g. 20260101T120000-123456."""
-    now = max(time.time_ns() // 1000, _last_id[0] + 1)
-    _last_id[0] = now
-    return f"{datetime.fromtimestamp(now // 1_000_000, UTC):%Y%m%dT%H%M%S}-{now % 1_000_000:06d}"
+    Of what a stall of more than a period missed, one step is made up for; the rest is left out.
+    """
+    return max(due + period, now - period)

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from smartgrid_core.errors import UserError
 
@@ -104,7 +105,10 @@ def as_api_error(error: BaseException) -> ApiError:
     return ApiError(500, "internal", f"internal error {number}; the server's log has it under this number")
 
 
-_NO_FIELD = re.compile(r"(body|query|path|header|constrained-\w+|literal\[.*\]|float|int|str|bool)$")
+_NO_FIELD = re.compile(
+    r"(body|query|path|header|constrained-\w+|literal\[.*\]|float|int|str|bool|cloud|islanding|price_spike"
+    r"|demand_surge|branch_outage)$"
+)
 """Parts of a fault's place that name no field: where it was sent, and the members of a union."""
 
 
@@ -114,6 +118,8 @@ def _of_validation(faults: Any) -> ApiError:
     loc = [str(part) for part in first["loc"] if not _NO_FIELD.match(str(part))]
     if first["type"] == "json_invalid":
         return ApiError(400, "malformed", f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    if first["type"].startswith("union_tag"):
+        loc.append(first.get("ctx", {}).get("discriminator", "kind").strip("'"))
     message = first["msg"].removeprefix("Value error, ")
     shown, more = repr(first.get("input")), len(faults) - 1
     value = f" = {shown}" if first["type"] != "missing" and len(shown) <= 80 else ""
@@ -134,11 +140,23 @@ def _of_status(status: int, detail: Any, headers: Mapping[str, str] | None) -> A
     return ApiError(status, _CODES.get(status, "error"), scrub(text), headers=headers)
 
 
+def _methods(request: Request) -> list[str]:
+    """What a path can do, all of its routes together; Starlette's own answer knows the first alone."""
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    documented = request.app.openapi()["paths"].get(request.scope["path"].removeprefix(request.app.root_path))
+    if documented is not None:  # /api/data/upload is not a file called upload
+        return [method for method in methods if method.lower() in documented]
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    return [m for m in methods if any(r.matches({**request.scope, "method": m})[0] == Match.FULL for r in routes)]
+
+
 def install(app: FastAPI) -> None:
     """Answer errors of the app in the one shape; what is raised beyond them, `server.security.Guard` answers."""
 
-    async def answer(_request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> JSONResponse:
         api = as_api_error(error)
+        if api.status == 405:
+            api.headers = {"allow": ", ".join(_methods(request))}
         return JSONResponse(api.body(), api.status, headers=api.headers)
 
     for kind in (ApiError, UserError, RequestValidationError, HTTPException):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from server.wire import STATUSES
+from server.wire import STATUSES, AgentStatus
 from smartgrid_core import Simulator, StepResult
-from smartgrid_core.render import IDLE_KW, agent_status
+from smartgrid_core.render import IDLE_KW
 from smartgrid_core.types import State
 
 COLUMNS = (
@@ -29,7 +29,7 @@ class FrameArrays(NamedTuple):
     """What a binary frame is made of."""
 
     agents: np.ndarray  # [C, N] in the order of COLUMNS
-    status: list[str]  # N
+    status: np.ndarray  # [N] int, index into STATUSES
     links_kw: np.ndarray  # [L] from the first to the second agent of the pair
     loading: np.ndarray  # [M]
     voltage_pu: np.ndarray  # [n]
@@ -42,6 +42,16 @@ class Totals:
         self.steps = 0
         self.cost_eur = 0.0
         self.co2_kg = 0.0
+
+
+def _statuses(trade: np.ndarray, battery: np.ndarray, unserved: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """`render.agent_status` of all prosumers at once, as indices into STATUSES; off: islanded or not energised."""
+    cases: list[tuple[np.ndarray, AgentStatus]] = [
+        (unserved > IDLE_KW, "unserved"), (off, "islanded"), (trade > IDLE_KW, "importing"),
+        (trade < -IDLE_KW, "exporting"), (battery > IDLE_KW, "charging"), (battery < -IDLE_KW, "discharging"),
+    ]  # fmt: skip
+    conditions, words = zip(*cases, strict=True)
+    return np.select(conditions, [STATUSES.index(word) for word in words], STATUSES.index("balanced"))
 
 
 def utc_now() -> str:
@@ -57,7 +67,7 @@ class FrameBuilder:
         self.ids = [f"agent_{i}" for i in range(sim.num_agents)]
         self.names = sim.agent_names
         self.capacity = np.broadcast_to(sim.params.capacity_kwh[:, 0].numpy(), (sim.num_agents,)).astype(np.float64)
-        self.has_battery = self.capacity > 0
+        self._capacity_list, self.has_battery = self.capacity.round(4).tolist(), self.capacity > 0
         self.pairs = sim.links.pairs
         slots = {(i, int(sim.links.neighbour[k, i])): k for k, i in zip(*np.nonzero(sim.links.used), strict=True)}
         self.link_slot = np.array([slots[j, i] for i, j in self.pairs.tolist()], dtype=np.int64)
@@ -102,13 +112,8 @@ class FrameBuilder:
             out.ledger.demand_kw[0].numpy(), out.ledger.generation_kw[0].numpy(), trade, *ledger,
             voltage[self.sim.agent_bus], out.reward[0].numpy(), out.cost_eur[0].numpy(),
         ]  # fmt: skip
-        islanded = bool(out.islanded)
-        status = [
-            agent_status(t, b, u, islanded, on)
-            for t, b, u, on in zip(
-                trade.tolist(), battery.tolist(), named["unserved_kw"].tolist(), out.energised[0].tolist(), strict=True
-            )
-        ]
+        off = out.islanded.numpy() | ~out.energised[0].numpy()
+        status = _statuses(trade, battery, named["unserved_kw"], off)
         links = out.transfers_kw[0].double().numpy()[self.pairs[:, 1], self.link_slot] if len(self.pairs) else _EMPTY
         return FrameArrays(
             np.round(np.stack(columns) * _SCALE) / _SCALE + 0.0, status, links.round(4) + 0.0,
@@ -116,24 +121,21 @@ class FrameBuilder:
         )  # fmt: skip
 
     def _agents(self, arrays: FrameArrays) -> list[dict[str, Any]]:
-        rows = zip(
-            self.ids, self.names, self.capacity.round(4).tolist(), arrays.status, arrays.agents.T.tolist(), strict=True
-        )
-        return [
-            {"id": id, "name": name, "capacity_kwh": capacity, "status": status, **dict(zip(COLUMNS, row, strict=True))}
-            for id, name, capacity, status, row in rows
-        ]
+        words = [STATUSES[k] for k in arrays.status.tolist()]
+        columns = (self.ids, self.names, self._capacity_list, words, *arrays.agents.tolist())
+        return [dict(zip(_KEYS, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def _flows(self, arrays: FrameArrays) -> list[dict[str, Any]]:
+        """Between neighbours first, then with the utility."""
+        trade = arrays.agents[COLUMNS.index("trade_kw")]
+        links, traders = (np.flatnonzero(np.abs(kw) > IDLE_KW) for kw in (arrays.links_kw, trade))
         flows, ids = [], self.ids
-        for (i, j), power in zip(self.pairs.tolist(), arrays.links_kw.tolist(), strict=True):
-            if abs(power) > IDLE_KW:
-                source, target = (i, j) if power > 0 else (j, i)
-                flows.append({"source": ids[source], "target": ids[target], "power_kw": abs(power)})
-        for id, power in zip(ids, arrays.agents[COLUMNS.index("trade_kw")].tolist(), strict=True):
-            if abs(power) > IDLE_KW:
-                source, target = ("grid", id) if power > 0 else (id, "grid")
-                flows.append({"source": source, "target": target, "power_kw": abs(power)})
+        for (i, j), power in zip(self.pairs[links].tolist(), arrays.links_kw[links].tolist(), strict=True):
+            source, target = (i, j) if power > 0 else (j, i)
+            flows.append({"source": ids[source], "target": ids[target], "power_kw": abs(power)})
+        for i, power in zip(traders.tolist(), trade[traders].tolist(), strict=True):
+            source, target = ("grid", ids[i]) if power > 0 else (ids[i], "grid")
+            flows.append({"source": source, "target": target, "power_kw": abs(power)})
         return flows
 
     def _metrics(self, out: StepResult, arrays: FrameArrays, totals: Totals, step_ms: float) -> dict[str, Any]:
@@ -173,6 +175,7 @@ class FrameBuilder:
 
 
 _EMPTY = np.zeros(0)
+_KEYS = ("id", "name", "capacity_kwh", "status", *COLUMNS)
 _LISTED = ("agents", "energy_flows", "buses", "branches")  # of a frame, what the columns of a binary one replace
 
 
@@ -186,6 +189,11 @@ def binary(data: Mapping[str, Any], arrays: FrameArrays) -> bytes:
     head = {name: value for name, value in data.items() if name not in _LISTED} | {"open": data["branches"]["open"]}
     text = orjson.dumps(head)
     text += b" " * (-len(text) % 4)
-    status = np.array([STATUSES.index(word) for word in arrays.status], dtype="<f4")  # type: ignore[arg-type]
-    columns: Sequence[np.ndarray] = (arrays.agents.ravel(), status, arrays.links_kw, arrays.loading, arrays.voltage_pu)
+    columns: Sequence[np.ndarray] = (
+        arrays.agents.ravel(),
+        arrays.status,
+        arrays.links_kw,
+        arrays.loading,
+        arrays.voltage_pu,
+    )
     return len(text).to_bytes(4, "little") + text + np.concatenate(columns).astype("<f4").tobytes()

@@ -47,6 +47,7 @@ class Hub:
         self._frame: LiveFrame | None = None
         self._begins: dict[str, Any] | None = None
         self._changed, self._binary_viewers = False, 0
+        self._greeting: tuple[dict[str, Any], Prepared] | None = None
 
     # From any thread -------------------------------------------------------------------------------------
 
@@ -155,8 +156,12 @@ class Hub:
 
     def join(self, viewer: Viewer) -> None:
         """Greet a viewer, with the newest frame where there is one, and send it what comes."""
-        for message in (self._hello(), self._status()):
-            viewer.send_json(message)
+        hello = self._hello()
+        if self._greeting is None or self._greeting[0] is not hello:
+            payload = orjson.dumps(hello)
+            self._greeting = (hello, Prepared(payload, framed(TEXT, payload), True))
+        viewer.send(self._greeting[1])
+        viewer.send_json(self._status())
         frame = self._newest()
         if frame is not None:
             payload = frame.binary if viewer.binary else frame.json

@@ -10,17 +10,17 @@ import torch
 from server.errors import ApiError
 from server.frames import FrameBuilder, Totals, binary
 from server.hello import hello
-from server.requests import PerturbBody, WeightsBody
+from server.requests import BranchOutageBody, IslandingBody, PerturbBody, WeightsBody
 from server.settings import Settings
 from server.sinks import LiveFrame
 from server.wire import HelloPolicy, Perturbation, RunInfo, Weights
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.config import EventConfig
 from smartgrid_core.controllers import Controller
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import RewardParts, StabilityParts
 
 SPLIT = "test"  # weeks no policy was trained on; with a seed of the scoreboard it is the scoreboard's episode
-DEFAULT_MAGNITUDE = {"cloud": 0.2, "demand_surge": 2.0, "price_spike": 1.0}
 
 
 class LiveRun:
@@ -83,25 +83,20 @@ class LiveRun:
         Raises:
             ApiError: a branch the feeder does not have.
         """
-        count = self.sim.feeder.num_branches
-        if body.branch is not None and body.branch >= count:
-            raise ApiError(
-                422,
-                "invalid",
-                f"branch = {body.branch}: the feeder has branches 1 … {count - 1} that can open",
-                "branch",
-            )
-        magnitude = DEFAULT_MAGNITUDE.get(body.kind) if body.magnitude is None else body.magnitude
-        fields: dict[str, Any] = {"kind": body.kind, "branch": body.branch}
-        if body.kind in ("cloud", "demand_surge"):
-            fields["factor"] = magnitude
-        if body.kind == "price_spike":
-            fields["import_adder_eur_per_kwh"] = magnitude
+        fields: dict[str, Any] = {"kind": body.kind}
+        magnitude = branch = None
+        if isinstance(body, BranchOutageBody):
+            fields["branch"], count = body.branch, self.sim.feeder.num_branches
+            branch = body.branch
+            if branch >= count:
+                message = f"branch = {branch}: the feeder has branches 1 … {count - 1} that can open"
+                raise ApiError(404, "not_found", message, "branch")
+        elif not isinstance(body, IslandingBody):
+            magnitude = body.magnitude
+            fields["import_adder_eur_per_kwh" if body.kind == "price_spike" else "factor"] = magnitude
         with torch.inference_mode():
             self.state, self._obs = self.sim.perturb(self.state, [EventConfig.model_validate(fields)], [body.steps])
-        self._active.append(
-            Perturbation(kind=body.kind, magnitude=magnitude, branch=body.branch, steps_left=body.steps)
-        )
+        self._active.append(Perturbation(kind=body.kind, magnitude=magnitude, branch=branch, steps_left=body.steps))
 
     def _tick(self) -> list[dict[str, Any]]:
         """Perturbations of the step just taken, with the steps they still last after it."""
@@ -117,10 +112,17 @@ class LiveRun:
         return [p.model_copy() for p in self._active]
 
     def set_weights(self, body: WeightsBody) -> None:
-        """Change weights; all of them or, where one is refused, none."""
+        """Change weights; all of them or, where one is refused, none.
+
+        Raises:
+            ApiError: every weight of the stability index would be 0.
+        """
         with torch.inference_mode():
-            if body.stability is not None:  # first, as all 0 is refused
-                self.sim.set_stability_weights(**body.stability.model_dump(exclude_none=True))
+            if body.stability is not None:  # first, as it may be refused
+                try:
+                    self.sim.set_stability_weights(**body.stability.model_dump(exclude_none=True))
+                except ConfigError as error:
+                    raise ApiError(409, "conflict", f"stability: {error}", "stability") from None
             if body.rewards is not None:
                 self.sim.set_reward_weights(**body.rewards.model_dump(exclude_none=True))
 

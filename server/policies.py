@@ -119,7 +119,7 @@ class Policies:
         path = self._paths()[run][1]
         try:
             return load_policy(path / "checkpoints" / checkpoint if checkpoint else path)
-        except (UserError, OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # whatever a damaged file makes its reader raise
             raise ApiError(422, "invalid", f"policy {name!r} cannot be read: {scrub(str(error))}", "policy") from error
 
 

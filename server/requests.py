@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 Speed = Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | Literal["max"]
 PerturbationKind = Literal["cloud", "islanding", "price_spike", "demand_surge", "branch_outage"]
 PERTURBATIONS: tuple[str, ...] = get_args(PerturbationKind)
+Count = Annotated[int, BeforeValidator(lambda x: int(x) if isinstance(x, float) and x.is_integer() else x)]
+"""A whole number; 10.0 is one, as JSON knows no difference, true is none."""
+Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,119}$"
 """Scenarios, policies and runs are chosen by names of this form, never by a path."""
@@ -52,7 +55,7 @@ class StartBody(_Body):
     policy: str | None = Field(
         default=None, pattern=NAME, description="Name of a policy or controller; None: the server's own."
     )
-    seed: int = Field(default=0, ge=0, lt=2**53, description="Seed of the episode, as in the scoreboard's.")
+    seed: Count = Field(default=0, ge=0, lt=2**53, description="Seed of the episode, as in the scoreboard's.")
     days: float | None = Field(
         default=None, gt=0, le=36_500, allow_inf_nan=False, description="Length, days; None: goes on until stopped."
     )
@@ -70,32 +73,51 @@ class SpeedBody(_Body):
 class StepBody(_Body):
     """`step`: single steps while paused."""
 
-    steps: int = Field(default=1, ge=1, le=1000, description="How many.")
+    steps: Count = Field(default=1, ge=1, le=1000, description="How many.")
 
 
-class PerturbBody(_Body):
-    """`perturb`: something happens to the community, from the next step on, until it is over or the episode ends."""
+class _Lasting(_Body):
+    steps: Count = Field(default=4, ge=1, le=100_000, description="How long, in steps.")
 
-    kind: PerturbationKind
-    steps: int = Field(default=4, ge=1, le=100_000, description="How long, in steps.")
-    magnitude: float | None = Field(
-        default=None, ge=0, le=100, allow_inf_nan=False,
-        description="cloud: factor on generation, 0 … 1 (default 0.2); demand_surge: factor on demand (default 2); "
-        "price_spike: EUR/kWh on top of the import price (default 1).",
-    )  # fmt: skip
-    branch: int | None = Field(
-        default=None, ge=1, description="branch_outage: number of the branch; never 0, the transformer."
-    )
 
-    @model_validator(mode="after")
-    def _check(self) -> PerturbBody:
-        if (self.branch is not None) != (self.kind == "branch_outage"):
-            raise ValueError("a branch_outage names its branch, the other kinds have none")
-        if self.magnitude is not None and self.kind in ("islanding", "branch_outage"):
-            raise ValueError(f"magnitude = {self.magnitude}: {self.kind} has none, leave it out")
-        if self.kind == "cloud" and self.magnitude is not None and self.magnitude > 1:
-            raise ValueError(f"magnitude = {self.magnitude} would make a cloud brighten the sun: expected 0 to 1")
-        return self
+class CloudBody(_Lasting):
+    """A cloud before the sun."""
+
+    kind: Literal["cloud"]
+    magnitude: Magnitude = Field(default=0.2, le=1, description="Factor on generation, 0 … 1.")
+
+
+class IslandingBody(_Lasting):
+    """The community is cut off from the utility."""
+
+    kind: Literal["islanding"]
+
+
+class PriceSpikeBody(_Lasting):
+    """Energy from the utility becomes dear."""
+
+    kind: Literal["price_spike"]
+    magnitude: Magnitude = Field(default=1.0, le=100, description="EUR/kWh on top of the import price.")
+
+
+class DemandSurgeBody(_Lasting):
+    """Everybody needs more."""
+
+    kind: Literal["demand_surge"]
+    magnitude: Magnitude = Field(default=2.0, le=100, description="Factor on demand.")
+
+
+class BranchOutageBody(_Lasting):
+    """A branch of the feeder opens; who lies behind it is without the network."""
+
+    kind: Literal["branch_outage"]
+    branch: Count = Field(ge=1, le=10**6, description="Its number in the hello message; 0, the transformer, never.")
+
+
+PerturbBody = Annotated[
+    CloudBody | IslandingBody | PriceSpikeBody | DemandSurgeBody | BranchOutageBody, Field(discriminator="kind")
+]
+"""`perturb`: something happens to the community, from the next step on, until it is over or the episode ends."""
 
 
 class NoBody(_Body):
@@ -105,7 +127,9 @@ class NoBody(_Body):
 CommandName = Literal[
     "start", "stop", "pause", "resume", "step", "reset", "speed", "weights", "perturb", "status", "ping"
 ]
-COMMANDS: dict[str, type[BaseModel]] = {
+_BODIES: dict[str, Any] = {
     "start": StartBody, "stop": NoBody, "pause": NoBody, "resume": NoBody, "step": StepBody, "reset": NoBody,
     "speed": SpeedBody, "weights": WeightsBody, "perturb": PerturbBody, "status": NoBody, "ping": NoBody,
 }  # fmt: skip
+COMMANDS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(body) for name, body in _BODIES.items()}
+"""What a command takes, by its name."""

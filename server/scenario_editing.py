@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.errors import ApiError, scrub
 from server.requests import NAME
@@ -22,6 +22,7 @@ from trainer.runs import write_atomically
 
 BUILT_UP_TO = 200  # prosumers; building more takes the live run's time
 MOST_AGENTS = 2000
+RESERVED = ("schema", "validate", "save")
 FILES = (("profiles", "path", "load"), ("profiles", "price_path", "prices"), ("network", "feeder", "feeder"))
 
 
@@ -36,18 +37,19 @@ class ScenarioDraft(BaseModel):
     )
     toml: str | None = Field(default=None, max_length=1 << 20, description="The same as TOML.")
 
-    @model_validator(mode="after")
-    def _one(self) -> ScenarioDraft:
-        if (self.scenario is None) == (self.toml is None):
-            raise ValueError("give either scenario (fields) or toml (text)")
-        return self
-
 
 class SaveRequest(ScenarioDraft):
     """A scenario to keep."""
 
     name: str = Field(pattern=NAME, description="Name to keep it by; not that of a shipped scenario.")
     replace: bool = Field(default=False, strict=True, description="Whether a saved one may be overwritten.")
+
+
+class ScenarioSource(BaseModel):
+    """The file of a scenario."""
+
+    name: str
+    toml: str = Field(description="Its text.")
 
 
 class Fault(BaseModel):
@@ -111,6 +113,8 @@ class Editor:
             ApiError: 409, the name is taken; 422, faulty: `details.faults` has every fault.
         """
         path = self.scenarios.folder / f"{request.name}.toml"
+        if request.name in RESERVED:
+            raise ApiError(409, "conflict", f"{request.name!r} is a word of the API: choose another name", "name")
         taken = {name.lower() for name in list_scenarios()}
         if request.name.lower() in taken:
             message = f"{request.name!r} ships with the package and stays as it is: choose another name"
@@ -140,14 +144,17 @@ class Editor:
             raise ApiError(409, "conflict", message, "name")
         path.unlink(missing_ok=True)
 
-    def source(self, name: str) -> str:
-        """The text of a scenario's file."""
-        return scrub(self.scenarios.path(name).read_text(encoding="utf-8"))
+    def source(self, name: str) -> ScenarioSource:
+        """The file of a scenario."""
+        text = self.scenarios.path(name).read_text(encoding="utf-8", errors="replace")
+        return ScenarioSource(name=name, toml=scrub(text))
 
     # Files and bases ------------------------------------------------------------------------------------
 
     def _data(self, draft: ScenarioDraft) -> dict[str, Any]:
         """The draft's fields, names of bases and uploads as file names beside the saved scenario."""
+        if (draft.scenario is None) == (draft.toml is None):
+            raise _FaultyError("scenario", "give either scenario (fields) or toml (text)")
         if draft.toml is None:
             data = dict(draft.scenario or {})
         else:

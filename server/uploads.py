@@ -90,6 +90,8 @@ class Uploads:
         Raises:
             ApiError: 409, the name is taken; 413, too large; 422, faulty: `details` has row and column.
         """
+        if name == "upload":
+            raise ApiError(409, "conflict", "'upload' is a word of the API: choose another name", "name")
         if not replace and self.path(name).exists():
             message = f"there is a file {name!r} already: choose another name, or send replace=true"
             raise ApiError(409, "conflict", message, "name")

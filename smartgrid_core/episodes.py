@@ -12,7 +12,7 @@ from smartgrid_core.config import GridConfig
 from smartgrid_core.events import DRAWS, Events
 from smartgrid_core.links import Links
 from smartgrid_core.perturbations import combined
-from smartgrid_core.profiles.table import Position, ProfileTable, TableRows
+from smartgrid_core.profiles.table import Position, ProfileTable, Route, TableRows
 from smartgrid_core.types import Conditions, Exogenous, Params, Plan, State, public
 
 
@@ -23,6 +23,15 @@ class Ahead(NamedTuple):
     """
 
     rows: Exogenous  # fields [S, …]
+    soc_kwh: Tensor  # [N, B] at the start of the next episode
+    row: Tensor  # [B] int32, time row of its step 0
+
+
+class Course(NamedTuple):
+    """Where the next S steps lead whatever anyone does: what to read, and what events do; feature-major."""
+
+    route: Route
+    now: Conditions  # fields [S, …]
     soc_kwh: Tensor  # [N, B] at the start of the next episode
     row: Tensor  # [B] int32, time row of its step 0
 
@@ -137,26 +146,30 @@ class Episodes(nn.Module):
         now = self.events.conditions(step, *events)
         if self.events.by_hand is not None:
             now = combined(now, self.events.by_hand.conditions(step, episode))
-        return self._values(self.table.read(self._position(params, plan, row), steps), now)
+        return self._values(self.table.follow(self.table.route(self._position(params, plan, row), steps), steps), now)
 
-    def ahead(self, params: Params, state: State, steps: int, auto_reset: bool, out: TableRows | None = None) -> Ahead:
-        """Exogenous values after 1 … S ≤ MAX_WINDOW more steps, S ≤ an episode's steps; `out` is memory to use."""
-        plan = self.plan(params, state.key, state.episode)
-        then = self.plan(params, state.key, state.episode + 1) if auto_reset else plan
-        switch = torch.full_like(state.step, steps)
+    def course(
+        self, params: Params, key: Tensor, episode: Tensor, step: Tensor, row: Tensor, *, steps: int, auto_reset: bool
+    ) -> Course:
+        """What 1 … S ≤ MAX_WINDOW more steps lead through, S ≤ an episode's steps; fields of the state, [B] int32."""
+        plan = self.plan(params, key, episode)
+        then = self.plan(params, key, episode + 1) if auto_reset else plan
+        switch = torch.full_like(step, steps)
         if auto_reset:
-            switch = (self.config.episode_steps - 1 - state.step).clamp(0, steps)
+            switch = (self.config.episode_steps - 1 - step).clamp(0, steps)
         s = self._counter(steps, switch)
         before = s < switch
         events = [torch.where(before, a[:, None], b[:, None]) for a, b in zip(plan[-3:], then[-3:], strict=True)]
-        step = torch.where(before, state.step + 1 + s, s - switch)
-        now = self.events.conditions(step, *events)
+        when = torch.where(before, step + 1 + s, s - switch)
+        now = self.events.conditions(when, *events)
         if self.events.by_hand is not None:
-            episode = torch.where(before, state.episode, state.episode + 1)
-            now = combined(now, self.events.by_hand.conditions(step, episode))
-        here, there = self._position(params, plan, state.row + 1), self._position(params, then, then.row)
-        rows = self.table.read(here, steps, there, switch, out)
-        return Ahead(self._values(rows, now), then.soc_kwh, then.row)
+            now = combined(now, self.events.by_hand.conditions(when, torch.where(before, episode, episode + 1)))
+        here, there = self._position(params, plan, row + 1), self._position(params, then, then.row)
+        return Course(self.table.route(here, steps, there, switch), now, then.soc_kwh, then.row)
+
+    def ahead(self, course: Course, steps: int, out: TableRows | None = None) -> Ahead:
+        """Exogenous values along a course; `out` is memory to use."""
+        return Ahead(self._values(self.table.follow(course.route, steps, out), course.now), course.soc_kwh, course.row)
 
     def last(self, params: Params, state: State, steps: int) -> Exogenous:
         """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""

@@ -38,7 +38,7 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         num_envs: B.
         device: torch device of the simulation.
         split: weeks of the data the episodes come from: train, validation, test or all.
-        compile: run the step through torch.compile.
+        compile: compile the step, in a few seconds when the first is taken.
         stagger: first episodes start midway at drawn steps, so that communities do not end together.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import observations, rng
+from smartgrid_core.compiled import Compiled, graph_of
 from smartgrid_core.config import EventConfig, GridConfig
-from smartgrid_core.episodes import Ahead, Episodes
+from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
@@ -52,7 +52,8 @@ class Simulator:
         split: weeks of the data the episodes come from: train, validation, test or all.
         first_grid: global id of the first grid, so that ranks and chunks hold different grids of one run.
         stagger: first episodes start midway at drawn steps, so that grids do not end together.
-        compile: run the step through torch.compile (eager with one line of notice where that is impossible).
+        compile: compile the step when the first is taken: on a CPU one pass over the grids in C++, in a few seconds;
+            elsewhere and where gradients are recorded by torch.compile; eager, with a notice, without a compiler.
 
     Raises:
         ConfigError: an argument or the scenario cannot be used, or the batch does not fit into memory.
@@ -92,16 +93,15 @@ class Simulator:
         self.community = Community(self.config, self.links, network, events).to(self.device)
         self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
         self.seed_grids(seed)
-        self._advance, self._advance_alone = self._step_ahead, self._step_alone
+        self._advance, self._advance_alone, self._course = self._step_ahead, self._step_alone, self._course_of
         self._prefetch, steps = None, self._steps_ahead()
         if compile:
-            self._advance, self._advance_alone = (
-                _compiled(f, self.device) for f in (self._advance, self._advance_alone)
-            )
+            self._advance = Compiled(self._step_ahead, num_grids, self.device)
+            self._course = Compiled(self._course_of, num_grids, self.device)
+            self._advance_alone = graph_of(self._step_alone, self.device)
         if steps > 1:
-            read = _compiled(self._window, self.device) if compile else self._window
             room = empty_rows(table, steps, len(agents), num_grids)
-            self._prefetch = Prefetch(read, partial(self.episodes.last, steps=steps), room)
+            self._prefetch = Prefetch(self._window, partial(self.episodes.last, steps=steps), room)
 
     # What it is -----------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ class Simulator:
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
-        action = kernel(action).contiguous()
+        action = kernel(action).to(state.soc_kwh.dtype).contiguous()
         if self._prefetch is None or torch.compiler.is_compiling():
             outcome, last = self._advance_alone(self.params, state, action)
             moved, out = _unfold(state, outcome)
@@ -294,13 +294,19 @@ class Simulator:
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
 
+    def _course_of(self, params: Params, key: Tensor, episode: Tensor, step: Tensor, row: Tensor) -> Course:
+        steps, auto_reset = self._steps_ahead(), self.auto_reset
+        return self.episodes.course(params, key, episode, step, row, steps=steps, auto_reset=auto_reset)
+
     def _window(self, params: Params, state: State, room: TableRows | None) -> Ahead:
-        """The steps ahead; `room` is None exactly where gradients are recorded, which a compiled call checks."""
-        return self.episodes.ahead(params, state, self._steps_ahead(), self.auto_reset, room)
+        """The steps ahead, read into `room`, or into new memory."""
+        course = self._course(params, state.key, state.episode, state.step, state.row)
+        return self.episodes.ahead(course, self._steps_ahead(), room)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
         """A step that reads its own exogenous values: one graph from the table to the observation."""
-        ahead = self.episodes.ahead(params, state, 1, self.auto_reset)
+        moment = (state.key, state.episode, state.step, state.row)
+        ahead = self.episodes.ahead(self.episodes.course(params, *moment, steps=1, auto_reset=self.auto_reset), 1)
         upcoming = Upcoming(ahead.rows.steps()[0], ahead.soc_kwh, ahead.row)
         return self._step_ahead(params, state, action, upcoming), self.episodes.last(params, state, 1)
 
@@ -377,32 +383,6 @@ def _select(mask: Tensor, yes: State, no: State) -> State:
         else:
             picked.append(public(torch.where(mask, kernel(a), kernel(b))))
     return State(*picked)
-
-
-def _compiled(function: Any, device: torch.device) -> Any:
-    """torch.compile, or the function itself with one line of notice where there is no compiler."""
-    if device.type == "cpu" and not _has_compiler():
-        warnings.warn("no C++ compiler found: the step runs eagerly (install g++ to compile it)", stacklevel=3)
-        return function
-    options: dict[str, Any] = {"guard_filter_fn": _lasting_guards}
-    if device.type == "cpu":  # the call around the kernels in C++, unchecked: half a millisecond a step less
-        options |= {"cpp_wrapper": True, "size_asserts": False}
-    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
-
-
-def _lasting_guards(guards: Sequence[Any]) -> list[bool]:
-    """What to check before every call: arguments and autograd's mode, not the simulator's own constants."""
-    return [
-        g.guard_type in ("GLOBAL_STATE", "GRAD_MODE", "SHAPE_ENV")
-        or (g.guard_type == "TENSOR_MATCH" and not g.is_global and "self" not in g.name)
-        for g in guards
-    ]
-
-
-def _has_compiler() -> bool:
-    from shutil import which
-
-    return any(which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name)
 
 
 def _require_memory(num_grids: int, bytes_per_grid: int, device: torch.device) -> None:

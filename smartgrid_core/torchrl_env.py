@@ -37,7 +37,7 @@ class SmartGridEnv(EnvBase):
         device: torch device.
         seed: seed of the run; grid k's episodes depend on (seed, k) alone. See also `set_seed`.
         split: weeks of the data the episodes come from: train, validation, test or all.
-        compile: run the step through torch.compile.
+        compile: compile the step, in a few seconds when the first is taken.
         info: also return the reward components, ("agents", "reward_parts", name) [B, N, 1], each unweighted.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 

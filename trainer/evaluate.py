@@ -201,7 +201,7 @@ class _Runner:
 
     def __init__(self, config: GridConfig, seeds: list[int], device: torch.device, watch: Watch):
         self.config, self.seeds, self.device, self.watch = config, seeds, device, watch
-        self.sim = Simulator(config, len(seeds), device, split="test")
+        self.sim = self._simulator(config, len(seeds))
         self.grid_only: Outcome | None = None
         self._fewer: Simulator | None = None
 
@@ -230,12 +230,12 @@ class _Runner:
 
     def _run_baseline(self, name: str, seeds: list[int]) -> Outcome:
         if name == GRID_ONLY:
-            sim = Simulator(grid_only_config(self.config), len(seeds), self.device, split="test")
+            sim = self._simulator(grid_only_config(self.config), len(seeds))
             return self._outcome(name, IdleController(), sim, seeds, None)
         if name == OPTIMUM:
             # Absolute orders reach every set-point of the plan; the physics is the same in both modes.
             reachable = self.config.model_copy(update={"trade_mode": "absolute"})
-            sim = Simulator(reachable, len(seeds), self.device, split="test")
+            sim = self._simulator(reachable, len(seeds))
             controller = OptimumController()
             outcome = self._outcome(name, controller, sim, seeds, "the truth")
             return replace(outcome, bound_j=controller.bound_eur)
@@ -246,8 +246,12 @@ class _Runner:
     def _planning_sim(self, num_grids: int) -> Simulator:
         """The simulator of the fewer episodes of model predictive control, built once for all its kinds."""
         if self._fewer is None:
-            self._fewer = Simulator(self.config, num_grids, self.device, split="test")
+            self._fewer = self._simulator(self.config, num_grids)
         return self._fewer
+
+    def _simulator(self, config: GridConfig, num_grids: int) -> Simulator:
+        """Compiled where that takes seconds and is kept from run to run."""
+        return Simulator(config, num_grids, self.device, split="test", compile=self.device.type == "cpu")
 
     def _outcome(
         self, name: str, controller: Controller, sim: Simulator, seeds: list[int], forecast: str | None

@@ -50,7 +50,7 @@ class Training:
         self.learner = make_learner(config, self.sim)
         distributed.broadcast(self.learner.state_dict())
         distributed.seed_rank(config.seed)
-        self.validation = Validation(scenario, config.validation_episodes, self.device)
+        self.validation = Validation(scenario, config.validation_episodes, self.device, compile=config.compile)
         self.folder = RunFolder(folder)
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
         self.validated, self.best = 0, float("-inf")

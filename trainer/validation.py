@@ -14,10 +14,10 @@ from smartgrid_core.controllers.protocol import Controller
 class Validation:
     """Fixed episodes of the validation split with their two references, computed once when first needed."""
 
-    def __init__(self, scenario: GridConfig, episodes: int, device: torch.device):
+    def __init__(self, scenario: GridConfig, episodes: int, device: torch.device, compile: bool = False):
         self.scenario, self.device = scenario, device
         self.seeds = list(range(episodes))
-        self.sim = Simulator(scenario, episodes, device, split="validation")
+        self.sim = Simulator(scenario, episodes, device, split="validation", compile=compile)
         self._references: tuple[float, float] | None = None
 
     def run(self, controller: Controller) -> dict[str, float]:

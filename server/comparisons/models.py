@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from server.requests import NAME
+from server.requests import NAME, Count
 
 Name = Annotated[str, Field(pattern=NAME)]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]
+Seed = Annotated[Count, Field(ge=0, lt=2**53)]
 SIZES = (3, 5, 10, 50, 200, 1000)
 MOST_RUNS = 64  # policies × scenarios
+
+
+UNIQUE: Any = {"uniqueItems": True}
 
 
 class _Request(BaseModel):
@@ -22,16 +25,22 @@ class ComparisonRequest(_Request):
     """k policies × m scenarios on the same episodes."""
 
     policies: list[Name] = Field(
-        min_length=1, max_length=16, description="Names of policies or controllers, or grid_only; each once."
+        min_length=1,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="Names of policies or controllers, or grid_only; each once.",
     )
-    scenarios: list[Name] = Field(min_length=1, max_length=16, description="Names of scenarios; each once.")
-    episodes: int = Field(
+    scenarios: list[Name] = Field(
+        min_length=1, max_length=16, json_schema_extra=UNIQUE, description="Names of scenarios; each once."
+    )
+    episodes: Count = Field(
         default=8, ge=1, le=256, description="Test episodes of each scenario, one a seed of its list."
     )
     seeds: list[Seed] | None = Field(
         default=None,
         min_length=1,
         max_length=256,
+        json_schema_extra=UNIQUE,
         description="Seeds instead of the scenario's; `episodes` counts not.",
     )
     days: float | None = Field(
@@ -54,13 +63,17 @@ class ComparisonRequest(_Request):
 class ScalabilityRequest(_Request):
     """What the number of prosumers costs, on generated communities."""
 
-    sizes: list[Annotated[int, Field(ge=1, le=1500)]] = Field(
-        default=list(SIZES), min_length=1, max_length=12, description="Numbers of prosumers; each once."
+    sizes: list[Annotated[Count, Field(ge=1, le=1500)]] = Field(
+        default=list(SIZES),
+        min_length=1,
+        max_length=12,
+        json_schema_extra=UNIQUE,
+        description="Numbers of prosumers; each once.",
     )
     policy: Name = Field(default="self-consumption", description="A rule, or random: what fits every size.")
-    episodes: int = Field(default=1, ge=1, le=32, description="Episodes of each size.")
+    episodes: Count = Field(default=1, ge=1, le=32, description="Episodes of each size.")
     days: float = Field(default=1.0, gt=0, le=31, allow_inf_nan=False, description="Length of an episode, days.")
-    neighbours: int = Field(default=3, ge=1, le=16, description="K of links nearest:K.")
+    neighbours: Count = Field(default=3, ge=1, le=16, description="K of links nearest:K.")
     seed: Seed = Field(default=0, description="Seed of the first episode; the others count on from it.")
 
     @model_validator(mode="after")

@@ -172,35 +172,40 @@ class RecordingStore:
     def seek(
         self, name: str, *, step: int | None = None, sim_time: str | None = None, elapsed_s: float | None = None
     ) -> Position:
-        """The first frame at or after a step, a simulated time, or a time since the beginning; give one of them.
+        """The first frame at or after each of: a step, a simulated time, a time since the beginning.
 
         Raises:
             ApiError: nothing is recorded so late.
         """
         started = self.get(name).started
-        if step is not None:
-            column, value, asked = "last_step", step, f"step {step}"
-        elif sim_time is not None:
-            column, value, asked = "last_sim_time", sim_time, f"sim_time {sim_time!r}"
-        else:
-            column, value, asked = "last_wall", started + (elapsed_s or 0.0), f"{elapsed_s or 0.0:g} s"
+        wall = None if elapsed_s is None else started + elapsed_s
+        asked = {"last_step": step, "last_sim_time": sim_time, "last_wall": wall}
+        given = [(column, value) for column, value in asked.items() if value is not None] or [("last_step", 0)]
+        return max((self._first_at(name, started, *pair) for pair in given), key=lambda position: position.frame)
+
+    def _first_at(self, name: str, started: float, column: str, value: float | str) -> Position:
         with self._open() as db:
             row = db.execute(
                 f"SELECT first FROM chunk WHERE recording = ? AND {column} >= ? ORDER BY first LIMIT 1",
                 (_found(db, name)["number"], value),
             ).fetchone()
-        if row is not None:
-            for chunk in self.chunks(name, row["first"]):
-                for offset, payload in enumerate(chunk.frames):
-                    frame = parsed(name, chunk.first + offset, payload)
-                    wall = wall_clock(frame)
-                    reached = {"last_step": frame["step"], "last_sim_time": frame["sim_time"], "last_wall": wall}
-                    if reached[column] >= value or offset == len(chunk.frames) - 1:
-                        return Position(
-                            recording=name, frame=chunk.first + offset, step=frame["step"],
-                            sim_time=frame["sim_time"], elapsed_s=max(wall - started, 0.0),
-                        )  # fmt: skip
-        raise ApiError(404, "not_found", f"recording {name} ends before {asked}", "sim_time" if sim_time else None)
+        chunk = None if row is None else next(self.chunks(name, row["first"]), None)
+        if chunk is None:
+            field, shown = column.removeprefix("last_").replace("wall", "elapsed_s"), value
+            if column == "last_wall" and isinstance(value, float):
+                shown = value - started
+            raise ApiError(404, "not_found", f"recording {name} ends before {field} = {shown}", field)
+        frames = [parsed(name, number, text) for number, text in enumerate(chunk.frames, start=chunk.first)]
+        walls = [wall_clock(frame) for frame in frames]
+        series = {
+            "last_step": [f["step"] for f in frames], "last_sim_time": [f["sim_time"] for f in frames],
+            "last_wall": walls,
+        }[column]  # fmt: skip
+        k = next((k for k, reached in enumerate(series) if reached >= value), len(frames) - 1)
+        return Position(
+            recording=name, frame=chunk.first + k, step=frames[k]["step"], sim_time=frames[k]["sim_time"],
+            elapsed_s=max(walls[k] - started, 0.0),
+        )  # fmt: skip
 
     def _fields(self, row: sqlite3.Row) -> dict[str, Any]:
         state: State = "complete" if row["ended"] is not None else "interrupted"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.responses import PlainTextResponse
 
 from server.context import Part, Shared
 from server.errors import ApiError
 from server.requests import NAME
-from server.scenario_editing import Checked, SaveRequest, ScenarioDraft
+from server.scenario_editing import Checked, SaveRequest, ScenarioDraft, ScenarioSource
 from server.uploads import DataFile, Kind, Options
 
 router = APIRouter(prefix="/api")
@@ -32,8 +31,8 @@ def save(shared: Shared, body: SaveRequest) -> Checked:
     return shared.archive.editor.save(body)
 
 
-@scenarios.get("/{name}/source", response_class=PlainTextResponse)
-def source(shared: Shared, name: Name) -> str:
+@scenarios.get("/{name}/source")
+def source(shared: Shared, name: Name) -> ScenarioSource:
     """The text of its TOML file."""
     return shared.archive.editor.source(name)
 
@@ -65,7 +64,9 @@ def delete_file(shared: Shared, name: Name) -> None:
 @data.post(
     "/upload",
     status_code=201,
-    openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string", "minLength": 1}}}}
+    },
 )
 async def upload(
     request: Request,

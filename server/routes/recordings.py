@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, StreamingResponse
 
 from server.context import Context, Part, Shared
-from server.errors import ApiError
 from server.recordings import Recorder, export
 from server.recordings.events import EventKind
 from server.recordings.models import (
@@ -32,7 +31,8 @@ from server.recordings.sink import RecordingSink
 from server.recordings.store import parsed, wall_clock
 from server.routes.downloads import attachment, content, streamed
 
-router = APIRouter(prefix="/api/recordings", tags=["recordings"])
+main = APIRouter(prefix="/api", tags=["recordings"])
+router = APIRouter(prefix="/recordings")
 Id = Annotated[str, Path(pattern=RECORDING_ID, description="Id of a recording.")]
 Number = Annotated[int, Field(ge=0, lt=2**53)]
 First = Annotated[Number | None, Query(description="Number of the first frame; none: the oldest there is.")]
@@ -62,7 +62,7 @@ def recordings(
     return shared.archive.recordings.list(offset, limit)
 
 
-@router.get("/now")
+@main.get("/recording")
 def now(shared: Shared) -> RecordingNow:
     """Whether the run is being recorded, and what is wrong if it is not."""
     status: RecorderStatus | None = shared.archive.recorder.status if shared.archive.recorder else None
@@ -126,9 +126,7 @@ def seek(
         float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Wall-clock time since it began.")
     ] = None,
 ) -> Position:
-    """The first frame at or after a step, a simulated time or a moment; give one of the three."""
-    if sum(x is not None for x in (step, sim_time, elapsed_s)) != 1:
-        raise ApiError(422, "invalid", "give one of step, sim_time and elapsed_s", "step")
+    """The first frame at or after a step, a simulated time or a moment; of several given, after the latest of them."""
     return shared.archive.recordings.seek(recording, step=step, sim_time=sim_time, elapsed_s=elapsed_s)
 
 
@@ -216,4 +214,5 @@ async def _lifespan(context: Context) -> AsyncIterator[None]:
         await asyncio.to_thread(recorder.close)
 
 
-PART = Part(router, _lifespan)
+main.include_router(router)
+PART = Part(main, _lifespan)

@@ -7,14 +7,18 @@ are real tensors [2, rows, B]: real parts, then imaginary parts. Nodes, series b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smartgrid_core.fused import writing_out
+
 from .feeder import Array, ComplexArray
 from .reduction import Reduction
+from .tree import Tree
 
 
 class Solution(NamedTuple):
@@ -183,6 +187,8 @@ class BranchNetwork(nn.Module):
         others = [i for i in np.flatnonzero(red.y).tolist() if i != slack and i not in set(injections.tolist())]
         drawing = np.concatenate([injections, np.array(others, dtype=np.int64)])
         self.injections, self.others, self.busbar = len(injections), len(others), red.busbar
+        self.tree, self.drawing_nodes = Tree(red.open_path), drawing.tolist()
+        self.node_scale: list[float] = red.scale.tolist()
         self.has_shunts = bool((red.y[drawing] != 0).any())
         self.v0_pu, self.busbar_scale = v0_pu, float(red.scale[red.busbar])
         self.slack_shunt_kw = float(red.y[slack].real * v0_pu**2)
@@ -226,14 +232,32 @@ class BranchNetwork(nn.Module):
         flat = torch.stack((flat, torch.zeros_like(flat)))
         v = flat.expand(2, -1, p.shape[1])
         for _ in range(iterations):
-            branch = torch.matmul(self.path, self._currents(p, q, v, alive_drawing, floor_squared))
-            v = flat - torch.matmul(self.path.T, _times(r, x, branch))
+            branch = self._below(self._currents(p, q, v, alive_drawing, floor_squared))
+            v = flat - self._along(_times(r, x, branch), self.path, self.drawing_nodes)
         current = self._currents(p, q, v, alive_drawing, floor_squared)
-        branch = torch.matmul(self.path, current)
-        drop_r, drop_i = torch.matmul(self.path_all.T, _times(r, x, branch)).unbind(0)
+        branch = self._below(current)
+        drop_r, drop_i = self._along(_times(r, x, branch), self.path_all, range(self.tree.nodes)).unbind(0)
         v_all = torch.stack((self.scale * reference - drop_r, -drop_i))
         residual = (v_all.index_select(1, self.drawing) - v).abs().amax((0, 1))
         return self._solution(v_all, current, branch, r, reference, residual, alive, island)
+
+    def _below(self, current: Tensor) -> Tensor:
+        """Currents of the series branches [2, E, B] from those of the drawing nodes [2, K, B]."""
+        if not writing_out():
+            return torch.matmul(self.path, current)
+        drawn: list[Tensor | None] = [None] * self.tree.nodes
+        for k, node in enumerate(self.drawing_nodes):
+            drawn[node] = current[:, k] * self.node_scale[node]
+        nothing = torch.zeros_like(current[:, 0])
+        return torch.stack([nothing if row is None else row for row in self.tree.below(drawn)], 1)
+
+    def _along(self, drop: Tensor, path: Tensor, nodes: Iterable[int]) -> Tensor:
+        """Drops [2, E, B] added up on the way to nodes [2, K, B], those of the columns of `path`."""
+        if not writing_out():
+            return torch.matmul(path.T, drop)
+        sums, nothing = self.tree.along(drop.unbind(1)), torch.zeros_like(drop[:, 0])
+        rows = ((sums[node], self.node_scale[node]) for node in nodes)
+        return torch.stack([nothing if row is None else row * scale for row, scale in rows], 1)
 
     def _alive(self, branch_open: Tensor | None, island: Tensor | None) -> Tensor | None:
         """[N, B] 1 where the node is energised; None where nothing can be cut off."""

@@ -115,8 +115,8 @@ def csv_prices(path: str | Path, *, time_zone: str = "UTC", step_minutes: int = 
     first, last = int(minutes[0]), int(minutes[-1])
     _prices(table, minutes, first, last, step_minutes)
     imports = table.numbers(PRICE_COLUMNS[1], "EUR/kWh")
-    at = (np.datetime64(minute, "m") for minute in (first, last))
-    return PriceSpan(len(table.rows), *at, float(imports.min()), float(imports.max()))
+    start, end = np.datetime64(first, "m"), np.datetime64(last, "m")
+    return PriceSpan(len(table.rows), start, end, float(imports.min()), float(imports.max()))
 
 
 def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:

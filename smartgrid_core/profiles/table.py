@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from smartgrid_core.config import ForecastConfig, GridConfig
+from smartgrid_core.fused import windows
 from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
 from smartgrid_core.profiles.types import Profiles, split_code
@@ -38,6 +39,14 @@ def read_windows(
         switch: [B] int32 in [0, S]; S where the window does not go on elsewhere.
         scale, scale_then: [N, B] factors on the rows before and after.
     """
+    native = windows.reader() if table.dtype == torch.float32 and out.is_contiguous() else None
+    (native or _read_in_blocks)(out, table, first, then, switch, scale, scale_then)
+
+
+def _read_in_blocks(
+    out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
+) -> None:
+    """`read_windows` by torch, where there is no compiler."""
     steps, width, at, factor = out.shape[0], table.shape[1], first.reshape(-1), scale.reshape(-1)
     windows = table.as_strided((table.shape[0] - steps + 1, steps * width), (width, 1))
     columns, starts = out.view(steps * width, -1), range(0, at.shape[0], _BLOCK)
@@ -100,6 +109,24 @@ class Position(NamedTuple):
     generation_column: Tensor  # [N, B] int32
     demand_scale: Tensor  # [N, B] kW per unit of the column
     generation_scale: Tensor  # [N, B] kW per unit of the column
+
+
+class Leg(NamedTuple):
+    """Windows in one table, the arguments of `read_windows`."""
+
+    first: Tensor  # [N, B] int32 row
+    then: Tensor  # [N, B] int32 row where it goes on
+    scale: Tensor  # [N, B]
+    scale_then: Tensor  # [N, B]
+
+
+class Route(NamedTuple):
+    """What to read for some consecutive steps."""
+
+    demand: Leg
+    generation: Leg
+    time: Leg  # [1, B]
+    switch: Tensor  # [B] int32, step at which windows go on elsewhere
 
 
 class ProfileTable(nn.Module):
@@ -189,33 +216,36 @@ class ProfileTable(nn.Module):
         rows = np.concatenate([prices.T, ahead[0], ahead[1], calendar, co2[:, None]], axis=1)
         return torch.from_numpy(np.concatenate([rows, rows[-1:].repeat(MAX_WINDOW, 0)]).astype(np.float32))
 
-    def read(
-        self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None,
-        out: TableRows | None = None,
-    ) -> TableRows:  # fmt: skip
-        """Rows of S consecutive steps for every grid.
+    def route(self, at: Position, steps: int, then: Position | None = None, switch: Tensor | None = None) -> Route:
+        """What to read of S consecutive steps for every grid.
 
         Args:
             at: where the window begins; beyond the table's end its last row is repeated.
             steps: S ≤ MAX_WINDOW.
             then: where it goes on from step `switch` [B] int32 on; None where it does not.
-            out: from `empty_rows`, to be filled; None takes new memory.
         """
         if not 1 <= steps <= MAX_WINDOW:
             raise ValueError(f"steps = {steps}: expected 1 to {MAX_WINDOW}")
         stride, last = self.length + MAX_WINDOW, self.length - 1
         row = at.row.clamp(0, last)
         onward, then = (row, at) if then is None else (then.row.clamp(0, last), then)
-        switch = torch.full_like(row, steps) if switch is None else switch
-        out = empty_rows(self, steps, *at.demand_column.shape) if out is None else out
         one = torch.ones_like(row[None], dtype=self.time_rows.dtype)
-        read_windows(
-            out.demand_kw, self.demand_rows, at.demand_column * stride + row, then.demand_column * stride + onward,
-            switch, at.demand_scale, then.demand_scale,
+        return Route(
+            Leg(
+                at.demand_column * stride + row, then.demand_column * stride + onward,
+                at.demand_scale, then.demand_scale,
+            ),
+            Leg(
+                at.generation_column * stride + row, then.generation_column * stride + onward,
+                at.generation_scale, then.generation_scale,
+            ),
+            Leg(row[None], onward[None], one, one), torch.full_like(row, steps) if switch is None else switch,
         )  # fmt: skip
-        read_windows(
-            out.generation_kw, self.generation_rows, at.generation_column * stride + row,
-            then.generation_column * stride + onward, switch, at.generation_scale, then.generation_scale,
-        )  # fmt: skip
-        read_windows(out.time, self.time_rows, row[None], onward[None], switch, one, one)
+
+    def follow(self, route: Route, steps: int, out: TableRows | None = None) -> TableRows:
+        """Rows of S consecutive steps; `out`, from `empty_rows`, is filled, None takes new memory."""
+        out = empty_rows(self, steps, *route.demand.first.shape) if out is None else out
+        tables = (self.demand_rows, self.generation_rows, self.time_rows)
+        for to, table, leg in zip(out, tables, route[:3], strict=True):
+            read_windows(to, table, leg.first, leg.then, route.switch, leg.scale, leg.scale_then)
         return out

@@ -99,7 +99,14 @@ class Serving:
 
     def connect(self, path: str = "/ws/grid", **options: Any) -> ClientConnection:
         base = self.base.replace("http", "ws", 1)
-        options = {"compression": None, "max_size": None, "open_timeout": PATIENCE_S, "proxy": None, **options}
+        options = {
+            "compression": None,
+            "max_size": None,
+            "max_queue": None,
+            "open_timeout": PATIENCE_S,
+            "proxy": None,
+            **options,
+        }
         if self.context is not None:
             options["ssl"] = self.context
         return connect(base + path, **options)

@@ -186,7 +186,7 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
     queue.close()
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened in time"

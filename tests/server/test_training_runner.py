@@ -72,7 +72,7 @@ def request(**fields: object) -> TrainingRequest:
     return TrainingRequest.model_validate({"scenario": "tiny", "name": "one", **fields})
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened in time"

@@ -129,10 +129,7 @@ def test_a_step_leaves_its_arguments_alone() -> None:
 SMALL = {"network": {"buses": 5, "power_flow": True}, "forecast": {"window_edges_h": [1]}, "episode_days": 0.25}
 
 
-LARGE = pytest.param(wild(episode_days=0.25), marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("config", [community(2, **SMALL), LARGE], ids=["small", "wild"])
+@pytest.mark.parametrize("config", [community(2, **SMALL), wild(episode_days=0.25)], ids=["small", "wild"])
 def test_the_compiled_step_equals_the_eager_one_and_hears_new_weights(config: GridConfig) -> None:
     eager, fast = (Simulator(config, num_grids=3, seed=1, auto_reset=True, compile=c) for c in (False, True))
     (a, _), (b, _) = eager.reset(), fast.reset()

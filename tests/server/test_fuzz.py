@@ -1,0 +1,86 @@
+"""Nonsense of every kind kills nothing: random requests from the OpenAPI, random bytes on the WebSocket."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from websockets.exceptions import ConnectionClosed
+
+from tests.server.serving import Serving, command
+from tests.server.test_slow_viewers import deaf_viewer
+
+LONG = ("POST /api/training", "POST /api/scalability")  # the empty body begins work of minutes
+FREE = ("POST /api/data/upload", "POST /api/scenarios/save")  # what is right in them no schema can say
+
+
+def test_every_answer_is_as_the_openapi_says(server: Serving) -> None:
+    server.post("/api/simulation/stop")
+    schema = schemathesis.openapi.from_url(f"{server.base}/api/openapi.json")
+    faults: list[str] = []
+
+    def check(operation: Any) -> None:
+        free = operation.label in FREE
+
+        @settings(
+            max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate], database=None,
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=operation.as_strategy())
+        def all_checks(case: Any) -> None:
+            case.call_and_validate(timeout=60, excluded_checks=[positive_data_acceptance] if free else [])
+
+        all_checks()
+
+    operations = [result.ok() for result in schema.get_all_operations()]
+    for operation in (o for o in operations if o.label not in LONG):
+        try:
+            check(operation)
+        except Exception as error:  # one report of all of them
+            faults.append(f"{operation.label}: {error}")
+    assert not faults, "\n\n".join(faults)
+    assert len(operations) > 15
+    assert server.get("/healthz")["status"] == "ok"
+
+
+def anything(rng: random.Random, depth: int = 0) -> Any:
+    """A random JSON value, often near a command."""
+    pick = rng.randrange(9 if depth < 3 else 6)
+    if pick == 0:
+        return rng.choice([None, True, False, 0, -1, 1e308, 2**70, 0.5])
+    if pick <= 3:
+        return rng.choice(["", "command", "start", "speed", "auth", "max", "tiny", "../..", "\x00", "é" * 40])
+    if pick <= 5:
+        return rng.randrange(-10, 1000)
+    if pick == 6:
+        return [anything(rng, depth + 1) for _ in range(rng.randrange(4))]
+    keys = ("type", "id", "command", "arguments", "speed", "steps", "kind", "token", "scenario")
+    return {rng.choice(keys): anything(rng, depth + 1) for _ in range(rng.randrange(6))}
+
+
+def test_random_messages_and_connections_kill_nothing(server: Serving) -> None:
+    run, rng = server.start()["run"]["id"], random.Random(0)
+    with server.connect() as witness:
+        for _ in range(12):
+            with server.connect() as viewer:
+                try:
+                    for _ in range(25):
+                        message = anything(rng)
+                        viewer.send(json.dumps(message) if rng.random() < 0.8 else rng.randbytes(rng.randrange(300)))
+                except ConnectionClosed:
+                    pass
+        for _ in range(30):
+            raw = deaf_viewer(server)
+            raw.sendall(rng.randbytes(rng.randrange(1, 400)))
+            raw.close()
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", server.port)) as half:
+                half.sendall(b"GET /ws/grid HTTP/1.1\r\nHost: local" if rng.random() < 0.5 else rng.randbytes(200))
+        status = command(witness, "status")["status"]
+        assert status["run"]["id"] == run
+        assert server.get("/healthz")["status"] == "ok"

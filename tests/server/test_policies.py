@@ -1,0 +1,93 @@
+"""Policies by name: what is found, what it is said to fit, and what is never read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from server.errors import ApiError
+from server.policies import Policies, misfit
+from server.scenarios import Scenarios
+from smartgrid_core.errors import ConfigError
+from tests.server.serving import write_scenario
+from trainer.runs import shipped_policies
+
+
+def make_run(runs: Path, name: str, checkpoint: str = "best") -> Path:
+    folder = runs / name / "checkpoints" / checkpoint
+    shutil.copytree(shipped_policies()["community-5"], folder)
+    return folder
+
+
+def test_runs_are_found_with_their_checkpoints(folder: Path) -> None:
+    make_run(folder, "mine")
+    make_run(folder, "mine", "last")
+    make_run(folder, "mine", "0010")
+    (folder / "empty").mkdir()
+    found = {entry.name: entry for entry in Policies(folder).list()}
+    assert found["mine"].checkpoints == ["best", "last", "0010"]
+    assert (found["mine"].source, found["mine"].num_agents, found["mine"].scenario) == ("run", 5, "community-5")
+    assert "empty" not in found
+    assert {"community-5", "random", "mpc-noisy", "optimum"} <= set(found)
+    assert Policies(folder).load("mine@last").kind == "policy"
+
+
+def test_names_are_no_paths(folder: Path) -> None:
+    make_run(folder / "elsewhere", "secret")
+    (folder / "runs").mkdir()
+    for name in ("../elsewhere/secret", str(folder / "elsewhere" / "secret"), "mine@../..", "mine", ".."):
+        with pytest.raises(ApiError) as error:
+            Policies(folder / "runs").load(name)
+        assert error.value.status == 404
+
+
+def test_a_checkpoint_that_cannot_be_read_is_listed_with_the_reason(folder: Path) -> None:
+    about = make_run(folder, "old") / "about.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 1}))
+    (make_run(folder, "broken") / "about.json").write_text("{")
+    (make_run(folder, "cut") / "weights.safetensors").write_bytes(b"\x80\x04pickle")
+    policies = Policies(folder)
+    assert "checkpoint format 1" in (policies.entry("old").reason or "")
+    assert "cannot be read" in (policies.entry("broken").reason or "")
+    with pytest.raises(ApiError) as error:
+        policies.load("cut")
+    assert error.value.status == 422
+    assert str(folder) not in error.value.message
+
+
+def test_the_operator_may_give_a_path(folder: Path) -> None:
+    make_run(folder, "mine")
+    assert Policies(folder / "none", str(folder / "mine")).default == "mine"
+    assert Policies(folder, str(folder / "mine")).default == "mine"
+    assert Policies(folder).default == "community-5"
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        Policies(folder, str(folder / "nothing"))
+
+
+def test_what_fits_what(folder: Path) -> None:
+    write_scenario(folder, "tiny")
+    write_scenario(folder, "wide", agents=120, days=2, buses=10)
+    scenarios, policies = Scenarios(folder), Policies(folder / "none")
+
+    def reason(policy: str, scenario: str) -> str | None:
+        return misfit(policies.entry(policy), scenarios.load(scenario), scenarios.shape(scenario))
+
+    assert reason("community-5", "price-spike") is None
+    assert "num_agents = 5, tiny has 3" in (reason("community-5", "tiny") or "")
+    assert reason("mpc-perfect", "tiny") is None
+    assert "at most 100 prosumers here, wide has 120" in (reason("mpc-perfect", "wide") or "")
+    assert reason("self-consumption", "wide") is None
+
+
+def test_a_saved_scenario_cannot_take_a_shipped_name_and_a_faulty_one_says_why(folder: Path) -> None:
+    write_scenario(folder, "community-5")
+    (folder / "faulty.toml").write_text("step_minutes = 7\n")
+    scenarios = Scenarios(folder)
+    assert scenarios.names()["community-5"] == "shipped"
+    assert scenarios.load("community-5").num_agents == 5
+    faulty = next(s for s in scenarios.summaries() if s["name"] == "faulty")
+    assert "prosumers: required but missing" in faulty["fault"]
+    assert str(folder) not in faulty["fault"]
