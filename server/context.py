@@ -47,8 +47,8 @@ class Part(NamedTuple):
     lifespan: Callable[[Context], AbstractAsyncContextManager[None]] | None = None
 
 
-def get_context(connection: HTTPConnection) -> Context:
-    """The server a request or WebSocket came to."""
+async def get_context(connection: HTTPConnection) -> Context:
+    """The server a request or WebSocket came to; async, as others are run on a thread each time."""
     return connection.app.state.context
 
 
