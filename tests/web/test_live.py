@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving, serving, write_scenario
 from tests.web.browsing import WEB, watched
 
 TOKEN = "a-token-of-enough-characters"
@@ -193,6 +193,25 @@ def test_charts_zoom_and_show_all(server: Serving, page: Any) -> None:
     page.get_by_role("button", name="Show all").wait_for(state="hidden")
     page.get_by_role("tab", name="Prices").click()
     page.locator(".plot .u-legend", has_text="Export").wait_for()
+
+
+def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> None:
+    write_scenario(server.data / "scenarios", "crowd", agents=210, days=2, buses=220)
+    server.start(scenario="crowd", policy="idle")
+    at = server.post("/api/simulation/step")["progress"]["step"]
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    assert page.locator(".grid-svg .node").count() == 0
+    page.locator(".grid-svg").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".agent.selected[data-agent=agent_0]").wait_for()
+    drawn = page.evaluate(
+        "() => { const c = document.querySelector('.stage canvas');"
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x) => x > 0); }"
+    )
+    assert drawn
+    page.locator(".agent.selected .head").click()
+    page.locator(".agent").wait_for(state="detached")
 
 
 def test_connection_is_lost_and_comes_back(browser: Any, tmp_path: Path) -> None:
