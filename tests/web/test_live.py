@@ -196,7 +196,7 @@ def test_charts_zoom_and_show_all(server: Serving, page: Any) -> None:
 
 
 def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> None:
-    write_scenario(server.data / "scenarios", "crowd", agents=210, days=2, buses=220)
+    write_scenario(server.data / "scenarios", "crowd", agents=210, buses=220)
     server.start(scenario="crowd", policy="idle")
     at = server.post("/api/simulation/step")["progress"]["step"]
     page.goto(server.base + "/web/")
@@ -238,7 +238,7 @@ def test_connection_is_lost_and_comes_back(browser: Any, tmp_path: Path) -> None
 def test_wrong_token_is_asked_for(browser: Any, tmp_path: Path) -> None:
     with serving(tmp_path, "--web-dir", str(WEB), "--token", TOKEN) as server:
         server.headers = {"authorization": f"Bearer {TOKEN}"}
-        server.start()
+        server.start(speed=1)
         with watched(browser, may_lose_connection=True) as page:
             page.goto(f"{server.base}/web/#token=a-wrong-token-of-characters")
             page.locator("dialog h2", has_text="does not accept this token").wait_for()
