@@ -52,7 +52,7 @@ lint: setup web ## style, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	cd web && npm run check
+	if command -v npm >/dev/null; then cd web && npm run -s check; fi
 
 bench: setup ## speed against peers, written to benchmarks/results/
 	$(BIN)/python -m benchmarks env --json benchmarks/results/env-$(DEVICE).json --device $(DEVICE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -274,9 +275,8 @@ def test_axe_finds_nothing_serious(server: Serving, browser: Any, theme: str, wi
         assert not found, [(v["id"], [n["html"][:200] for n in v["nodes"]][:5]) for v in found]
 
 
-def test_unit_tests_and_types_of_the_page() -> None:
-    if not (WEB / "node_modules" / "typescript").is_dir():
-        pytest.skip("the page's libraries are not installed: run npm ci in web/")
-    for command in (["node", "--test", "tests/"], ["node", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]):
-        done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+def test_unit_tests_of_the_page() -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no Node on this machine: install Node 20 or newer")
+    done = subprocess.run(["node", "--test", "tests/"], cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
