@@ -1,0 +1,74 @@
+"""A browser for the page of a real server, which fails a test at any console error or breach of the page's policy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WEB = Path(__file__).resolve().parent.parent.parent / "web"
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+PATIENCE_MS = 30_000
+BREACHES = """
+window.breaches = [];
+document.addEventListener("securitypolicyviolation", (e) =>
+  window.breaches.push(`${e.violatedDirective} ${e.blockedURI}`));
+"""
+
+
+def executable() -> str:
+    """Path of a Chromium; skips the test where there is none, or no library for it, or none for the page."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    if not (WEB / "node_modules" / "d3").is_dir():
+        pytest.skip("the page's libraries are not installed: run npm ci in web/")
+    return found
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A running browser."""
+    path = executable()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched(browser: Any, *, may_lose_connection: bool = False, **options: Any) -> Iterator[Any]:
+    """A page; nothing may be wrong with it when the block ends.
+
+    Args:
+        may_lose_connection: the browser's own words about a server that is gone are no fault.
+        options: of the browser context.
+    """
+    usual = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}  # dots cost most of a slow machine
+    context = browser.new_context(**(usual | options))
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.add_init_script(BREACHES)
+    try:
+        yield page
+        breaches = page.evaluate("window.breaches")
+    finally:
+        context.close()
+    if may_lose_connection:
+        faults = [
+            text for text in faults if "WebSocket connection" not in text and "Failed to load resource" not in text
+        ]
+    assert not faults, faults
+    assert not breaches, breaches

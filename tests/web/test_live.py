@@ -1,0 +1,282 @@
+"""The live view as a person uses it, in a browser, against a real server process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.serving import Serving, serving, write_scenario
+from tests.web.browsing import WEB, watched
+
+TOKEN = "a-token-of-enough-characters"
+
+
+def at_rest(server: Serving, steps: int = 1) -> int:
+    """A paused community after at least so many steps; returns how many (one may go by before the pause)."""
+    server.start()
+    return server.post("/api/simulation/step", {"steps": steps})["progress"]["step"]
+
+
+def step(page: Any) -> int:
+    """The step the page shows; −1 before the first."""
+    found = re.search(r"step ([\d,]+)", page.locator(".transport .when").inner_text())
+    return int(found[1].replace(",", "")) if found else -1
+
+
+def wait_step(page: Any, least: int) -> None:
+    """Until the page shows this step or a later one."""
+    page.wait_for_function(
+        "(least) => { const m = document.querySelector('.transport .when')?.textContent.match(/step ([\\d,]+)/);"
+        " return m && Number(m[1].replaceAll(',', '')) >= least; }", arg=least,
+    )  # fmt: skip
+
+
+def wait_state(page: Any, state: str) -> None:
+    page.wait_for_function(
+        "(state) => document.querySelector('.transport .badge')?.textContent === state", arg=state
+    )  # fmt: skip
+
+
+def test_watch_pause_step_and_go_on(server: Serving, browser: Any) -> None:
+    server.start(speed=20)
+    with watched(browser, reduced_motion="no-preference") as page:
+        _watch(server, page)
+
+
+def _watch(server: Serving, page: Any) -> None:
+    page.goto(server.base + "/")  # a browser is sent to the page
+    page.locator(".connection", has_text="Live").wait_for()
+    wait_step(page, 50)
+    page.keyboard.press("Space")
+    wait_state(page, "paused")
+    at = server.get("/api/status")["progress"]["step"]
+    wait_step(page, at)
+    page.keyboard.press("ArrowRight")
+    wait_step(page, at + 1)
+    assert server.get("/api/status")["progress"]["step"] == at + 1 == step(page)
+    page.get_by_role("button", name="Step").click()
+    wait_step(page, at + 2)
+    page.get_by_role("button", name="Resume").click()
+    wait_state(page, "running")
+    wait_step(page, at + 5)
+
+
+def test_numbers_are_those_of_the_server(server: Serving, page: Any) -> None:
+    at = at_rest(server, 13)
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    frame = server.get("/api/frame")
+    page.wait_for_function("() => document.querySelectorAll('.grid-svg .node').length === 3")
+    assert (
+        page.locator("[data-tile=generation] .value").inner_text() == f"{frame['metrics']['total_generation_kw']:.1f}"
+    )
+    assert page.locator("[data-tile=demand] .value").inner_text() == f"{frame['metrics']['total_demand_kw']:.1f}"
+    assert page.locator(".stability .value").inner_text() == f"{frame['stability']:.3f}"
+    for agent in frame["agents"]:
+        card = page.locator(f".agent[data-agent={agent['id']}]")
+        assert card.locator(".status").inner_text() == agent["status"]
+        assert card.locator(".mini .num").first.inner_text().startswith(f"{100 * agent['energy_level']:.0f}")
+
+
+def test_select_by_keyboard_is_in_the_link(server: Serving, page: Any) -> None:
+    at = at_rest(server)
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    page.locator(".node[data-agent=agent_0]").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    selected = page.locator(".agent.selected")
+    selected.wait_for()
+    assert selected.get_attribute("data-agent") == "agent_1"
+    assert page.locator(".node.selected").get_attribute("data-agent") == "agent_1"
+    assert page.url.endswith("#/live?agent=agent_1")
+    page.reload()  # the link shows the same
+    page.locator(".agent.selected[data-agent=agent_1] .details").wait_for()
+    page.get_by_role("button", name="Table").click()
+    row = page.locator(".grid-table tr[aria-selected=true]")
+    assert row.locator("th").inner_text() == "p1"
+    assert server.get("/api/status")["progress"]["step"] == at  # the arrow moved the focus, not the simulation
+
+
+def test_tooltips_explain_and_help_opens_by_key(server: Serving, page: Any) -> None:
+    at = at_rest(server)
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    page.locator(".stability .head").hover()
+    assert "S = w₁·voltage" in page.locator(".tooltip").inner_text()
+    page.locator(".node[data-agent=agent_2]").hover()
+    page.locator(".tooltip strong", has_text="p2").wait_for()
+    page.keyboard.press("?")
+    page.locator(".help h3", has_text="Stability").wait_for()
+    assert "help=1" in page.url
+    page.keyboard.press("Escape")
+    page.locator(".help").wait_for(state="hidden")
+
+
+def test_start_another_community_asks_before_it_replaces(server: Serving, page: Any) -> None:
+    server.start()
+    page.goto(server.base + "/web/")
+    form = page.locator("form.setup")
+    page.wait_for_function("() => document.querySelector('.setup select[name=policy]')?.options.length > 3")
+    assert form.locator("option[value=community-5][disabled]").count() == 1  # of five agents, here are three
+    assert "num_agents" in form.locator(".unfit").text_content()
+    form.locator("select[name=scenario]").select_option("tiny")
+    form.locator("select[name=policy]").select_option("idle")
+    form.locator("input[name=seed]").fill("3")
+    form.locator("input[name=days]").fill("2")
+    form.get_by_role("button", name="Start this community").click()
+    page.get_by_role("button", name="Replace it").click()
+    page.locator(".grid-card .about", has_text="idle, seed 3").wait_for()
+    run = server.get("/api/status")["run"]
+    assert (run["policy"], run["seed"], run["days"]) == ("idle", 3, 2)
+
+
+def test_disturb_weigh_and_speed(server: Serving, page: Any) -> None:
+    server.start()
+    page.goto(server.base + "/web/")
+    page.get_by_role("button", name="Open a branch").click()
+    form = page.locator("form.disturb")
+    form.locator("select[name=branch]").select_option(index=0)
+    form.get_by_role("button", name="Let it happen").click()
+    page.locator(".toast", has_text="Open a branch").wait_for()
+    page.get_by_role("button", name="Islanding").click()
+    form.get_by_role("button", name="Let it happen").click()
+    page.locator(".toast", has_text="Islanding").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Step").click()
+    page.locator(".grid-card .alert", has_text="utility is cut off").wait_for()
+    assert server.get("/api/frame")["branches"]["open"] == [1]
+    page.locator(".weights summary").click()
+    page.locator("input[name='rewards.cost']").fill("0.5")
+    page.wait_for_function(
+        "() => document.querySelector('.weights [name=\"rewards.cost\"]').closest('.field')"
+        ".querySelector('output').textContent === '0.50'"
+    )
+    page.locator(".speed input[type=checkbox]").check()
+    page.locator(".speed output", has_text="as fast as possible").wait_for()
+    status = server.get("/api/status")
+    assert status["weights"]["rewards"]["cost"] == 0.5
+    assert status["speed"] == "max"
+
+
+def test_errors_are_said_in_words(server: Serving, page: Any) -> None:
+    server.start()
+    page.goto(server.base + "/web/")
+    wait_state(page, "paused")
+    server.post("/api/simulation/stop")
+    wait_state(page, "stopped")
+    server.start()
+    wait_state(page, "paused")
+    page.get_by_role("button", name="Price spike").click()
+    page.locator(".disturb input[name=hours]").evaluate("(input) => { input.max = 1e9; input.value = 1e6; }")
+    page.locator(".disturb").get_by_role("button", name="Let it happen").click()
+    assert "100000" in page.locator(".toast.error p").inner_text()
+
+
+def test_charts_zoom_and_show_all(server: Serving, page: Any) -> None:
+    server.start(speed=20)
+    page.goto(server.base + "/web/#/live?chart=stability")
+    wait_step(page, 20)
+    server.post("/api/simulation/pause")
+    assert page.get_by_role("tab", name="Stability").get_attribute("aria-selected") == "true"
+    over = page.locator(".plot .u-over")
+    box = over.bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 30, steps=4)
+    page.mouse.up()
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("button", name="Show all").wait_for(state="hidden")
+    page.get_by_role("tab", name="Prices").click()
+    page.locator(".plot .u-legend", has_text="Export").wait_for()
+
+
+def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> None:
+    write_scenario(server.data / "scenarios", "crowd", agents=210, buses=220)
+    server.start(scenario="crowd", policy="idle")
+    at = server.post("/api/simulation/step")["progress"]["step"]
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    assert page.locator(".grid-svg .node").count() == 0
+    page.locator(".grid-svg").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".agent.selected[data-agent=agent_0]").wait_for()
+    drawn = page.evaluate(
+        "() => { const c = document.querySelector('.stage canvas');"
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x) => x > 0); }"
+    )
+    assert drawn
+    page.locator(".agent.selected .head").click()
+    page.locator(".agent").wait_for(state="detached")
+
+
+def test_connection_is_lost_and_comes_back(browser: Any, tmp_path: Path) -> None:
+    flags = ["--web-dir", str(WEB)]
+    with watched(browser, may_lose_connection=True) as page:
+        with serving(tmp_path, *flags) as first:
+            first.start(speed=10)
+            page.goto(first.base + "/web/#/live?agent=agent_0")
+            wait_step(page, 5)
+            page.locator(".agent.selected").wait_for()
+        page.locator(".connection", has_text="Offline").wait_for()
+        assert step(page) >= 5  # the last frame stays, greyed
+        assert page.evaluate("document.documentElement.classList.contains('stale')")
+        page.locator(".alert", has_text="last values").wait_for()
+        assert page.get_by_role("button", name="Pause").is_disabled()
+        with serving(tmp_path, *flags, "--port", str(first.port)) as second:
+            page.locator(".connection", has_text="Live").wait_for()
+            second.start(speed=10)
+            wait_step(page, 3)
+            assert not page.evaluate("document.documentElement.classList.contains('stale')")
+            assert page.locator(".agent.selected").get_attribute("data-agent") == "agent_0"
+
+
+def test_wrong_token_is_asked_for(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, "--web-dir", str(WEB), "--token", TOKEN) as server:
+        server.headers = {"authorization": f"Bearer {TOKEN}"}
+        server.start(speed=1)
+        with watched(browser, may_lose_connection=True) as page:
+            page.goto(f"{server.base}/web/#token=a-wrong-token-of-characters")
+            page.locator("dialog h2", has_text="does not accept this token").wait_for()
+            page.locator("dialog input").fill(TOKEN)
+            page.get_by_role("button", name="Connect").click()
+            page.locator(".connection", has_text="Live").wait_for()
+            page.locator("form.setup option[value=tiny]").wait_for(state="attached")
+        with watched(browser) as page:
+            page.goto(f"{server.base}/web/#token={TOKEN}")
+            page.locator(".connection", has_text="Live").wait_for()
+            assert TOKEN not in page.url  # it is in no link anybody copies
+            page.reload()
+            page.locator(".connection", has_text="Live").wait_for()
+
+
+@pytest.mark.parametrize(("theme", "width", "height"), [("light", 390, 844), ("dark", 1440, 900)])
+def test_axe_finds_nothing_serious(server: Serving, browser: Any, theme: str, width: int, height: int) -> None:
+    axe = WEB / "node_modules" / "axe-core" / "axe.min.js"
+    if not axe.is_file():
+        pytest.skip("axe-core is not installed: run npm ci in web/")
+    at = at_rest(server, 3)
+    size = {"width": width, "height": height}
+    with watched(browser, color_scheme=theme, viewport=size) as page:
+        page.goto(server.base + "/web/#/live?agent=agent_0&help=1")
+        page.locator(".help h3").first.wait_for()
+        wait_step(page, at)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate(axe.read_text())
+        found = page.evaluate(
+            "axe.run().then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)))"
+        )
+        assert not found, [(v["id"], [n["html"][:200] for n in v["nodes"]][:5]) for v in found]
+
+
+def test_unit_tests_of_the_page() -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no Node on this machine: install Node 20 or newer")
+    done = subprocess.run(["node", "--test", "tests/"], cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
