@@ -1,19 +1,18 @@
-/** What a number means, on hover and on focus. */
+/** What a number means, on hover and on focus, in the page's one tooltip. */
+
+import { explain as show } from "../../tooltip.js";
 
 /**
  * @typedef {{title: string, text?: string, unit?: string, formula?: string}} Explanation
  */
 
 /**
- * Explain an element; it can be reached by keyboard then.
- * @template {Element} E
+ * @template {HTMLElement|SVGElement} E
  * @param {E} element
  * @param {Explanation} about
- * @returns {E}
+ * @returns {E} the element
  */
-export function explain(element, about) {
-  const text = [about.title + (about.unit ? ` [${about.unit}]` : ""), about.text, about.formula].filter(Boolean).join("\n");
-  element.setAttribute("title", text);
-  if (!element.matches("button, a, input, select, [tabindex]")) element.setAttribute("tabindex", "0");
+export function explain(element, { title, unit, text, formula }) {
+  show(element, { title: unit ? `${title}, ${unit}` : title, what: text, formula });
   return element;
 }

@@ -7,9 +7,9 @@
 
 /** Rows of the timeline, from the worst. Each has a shape of its own, so colour is never the only sign. */
 export const KINDS = /** @type {const} */ ([
-  { kind: "outage", label: "Outage", token: "--bad" },
-  { kind: "voltage_violation", label: "Voltage", token: "--warn" },
-  { kind: "overload", label: "Overload", token: "--accent-3" },
+  { kind: "outage", label: "Outage", token: "--s-unserved" },
+  { kind: "voltage_violation", label: "Voltage", token: "--c-loading" },
+  { kind: "overload", label: "Overload", token: "--s-importing" },
   { kind: "perturbation", label: "Perturbation", token: "--accent" },
 ]);
 
