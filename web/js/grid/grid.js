@@ -1,0 +1,177 @@
+/** The grid view: SVG prosumers over Canvas feeder and flows; Canvas only for large communities. Zoom, pan, pick. */
+import { h, icon, s } from "../dom.js";
+import { pick } from "../store.js";
+import { hideTip, showTip } from "../tooltip.js";
+import { drawAgents, drawFeeder, Flows, Layer } from "./canvas.js";
+import { layout } from "./layout.js";
+import { agentTip, buildNodes, updateNodes } from "./nodes.js";
+
+/** @typedef {import("../types.d.ts").Context} Context */
+/** @typedef {import("./layout.js").Layout} Layout */
+
+export const MOST_SVG = 200;
+
+/** @param {Context} context */
+export function gridView(context) {
+  const { store, router, format } = context;
+  const base = new Layer();
+  const moving = new Layer();
+  const flows = new Flows();
+  const utility = s("g", { class: "utility" });
+  const agents = s("g", {});
+  const zoomed = s("g", {}, utility, agents);
+  const svg = s("svg", { class: "grid-svg", role: "group", "aria-label": "Prosumers on their feeder; arrow keys go from one to the next, Enter selects" }, zoomed);
+  const stage = h("div", { class: "stage" }, base.node, moving.node, svg, zoomButtons());
+  const node = h("div", { class: "grid" }, stage);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  /** @type {Layout | null} */
+  let place = null;
+  let large = false;
+  let dirty = true;
+  /** @type {import("d3").Quadtree<Layout["agents"][number]> | null} */
+  let tree = null;
+  let transform = d3.zoomIdentity;
+  let animation = 0;
+  let before = 0;
+
+  const select = (/** @type {string | null} */ id) => router.set({ agent: id === store.get().selected ? null : id });
+  const show = (/** @type {string} */ id, /** @type {{ left: number, top: number, right: number, bottom: number }} */ where) => {
+    const agent = store.get().frame?.agents[place?.indexOf.get(id) ?? -1];
+    if (agent) showTip(agentTip(agent, format), where);
+  };
+
+  const rebuild = () => {
+    const { hello } = store.get();
+    const { clientWidth: width, clientHeight: height } = stage;
+    hideTip();
+    place = null;
+    utility.replaceChildren();
+    agents.replaceChildren();
+    if (!hello?.feeder || width < 80 || height < 80) return;
+    place = layout(hello, width, height);
+    large = place.agents.length > MOST_SVG;
+    tree = d3.quadtree(place.agents, (p) => p.x, (p) => p.y);
+    base.resize(width, height);
+    moving.resize(width, height);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.tabIndex = large ? 0 : -1;
+    drawUtility(utility, place);
+    if (!large) buildNodes(agents, place, { select, show: (id, element) => show(id, element.getBoundingClientRect()), hide: hideTip });
+    zoom.translateExtent([[-width * 0.3, -height * 0.3], [width * 1.3, height * 1.3]]);
+    update();
+  };
+  const update = () => {
+    if (!place) return;
+    const { frame, selected, connection } = store.get();
+    utility.classList.toggle("off", Boolean(frame?.islanded));
+    const label = utility.querySelector("text");
+    if (label) label.textContent = frame?.islanded ? "utility, cut off" : "utility";
+    if (!large) updateNodes(agents, place, frame, selected, format);
+    flows.update(place, frame);
+    node.classList.toggle("stale", connection.state !== "open");
+    dirty = true;
+    wake();
+  };
+  const isMoving = () => {
+    const { status, connection } = store.get();
+    return !calm.matches && status?.state === "running" && connection.state === "open";
+  };
+  /** @param {number} now */
+  const paint = (now) => {
+    animation = 0;
+    const { hello, frame, selected } = store.get();
+    if (!place || !hello) return;
+    const still = !isMoving();
+    if (dirty) {
+      const c = base.begin(transform);
+      drawFeeder(c, place, hello, frame, selected);
+      if (large) drawAgents(c, place, frame, selected);
+      dirty = false;
+    }
+    flows.draw(moving.begin(transform), still ? 0 : Math.min(0.1, Math.max(0.001, (now - before) / 1000)));
+    before = now;
+    if (!still) wake();
+  };
+  const wake = () => {
+    if (!animation && !document.hidden) animation = requestAnimationFrame(paint);
+  };
+
+  const zoom = d3.zoom().scaleExtent([0.7, 12])
+    .filter((event) => !event.button && (event.type !== "wheel" || !event.altKey) && (!event.type.startsWith("touch") || event.touches.length > 1 || transform.k > 1.05))
+    .on("zoom", (event) => {
+      transform = event.transform;
+      zoomed.setAttribute("transform", String(transform));
+      stage.classList.toggle("zoomed", transform.k > 1.05);
+      hideTip();
+      dirty = true;
+      wake();
+    });
+  const surface = d3.select(/** @type {Element} */ (svg));
+  surface.call(/** @type {any} */ (zoom)).on("dblclick.zoom", null);
+  function zoomButtons() {
+    const button = (/** @type {any} */ glyph, /** @type {string} */ label, /** @type {() => void} */ onclick) =>
+      h("button", { class: "button icon", "aria-label": label, title: label, onclick }, icon(glyph));
+    return h("div", { class: "zoom-buttons" },
+      button("plus", "Zoom in", () => surface.call(/** @type {any} */ (zoom.scaleBy), 1.5)),
+      button("minus", "Zoom out", () => surface.call(/** @type {any} */ (zoom.scaleBy), 1 / 1.5)),
+      button("fit", "Show everything", () => surface.call(/** @type {any} */ (zoom.transform), d3.zoomIdentity)));
+  }
+
+  /** @param {PointerEvent | MouseEvent} event */
+  const find = (event) => {
+    if (!place || !tree) return undefined;
+    const [x, y] = transform.invert(d3.pointer(event, svg));
+    return tree.find(x, y, Math.max(place.radius * 1.4, 10 / transform.k));
+  };
+  svg.addEventListener("pointermove", (event) => {
+    if (!large) return;
+    const found = find(event);
+    if (found) show(found.id, { left: event.clientX, right: event.clientX, top: event.clientY - 6, bottom: event.clientY + 6 });
+    else hideTip();
+  });
+  svg.addEventListener("pointerleave", () => large && hideTip());
+  svg.addEventListener("click", (event) => {
+    const found = large ? find(event) : undefined;
+    if (found) select(found.id);
+    else if (event.target === svg && store.get().selected) select(null);
+  });
+  svg.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!large || !place || !by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = place.indexOf.get(store.get().selected ?? "") ?? -by;
+    router.set({ agent: place.agents[(at + by + place.agents.length) % place.agents.length].id });
+  });
+
+  const observer = new ResizeObserver(rebuild);
+  observer.observe(stage);
+  document.addEventListener("visibilitychange", wake);
+  calm.addEventListener("change", update);
+  const stops = [
+    store.subscribe((state) => state.hello, rebuild),
+    store.subscribe(pick("frame", "selected", "connection", "theme"), update),
+    store.subscribe((state) => state.status?.state, wake),
+  ];
+  return {
+    node,
+    stop() {
+      stops.forEach((end) => end());
+      observer.disconnect();
+      document.removeEventListener("visibilitychange", wake);
+      calm.removeEventListener("change", update);
+      cancelAnimationFrame(animation);
+      hideTip();
+    },
+  };
+}
+
+/** @param {SVGGElement} root @param {Layout} place */
+function drawUtility(root, place) {
+  const { x, y } = place.utility;
+  const r = Math.max(9, Math.min(17, place.radius * 0.7));
+  root.setAttribute("transform", `translate(${x},${y})`);
+  root.append(s("rect", { x: -r, y: -r, width: 2 * r, height: 2 * r, rx: 4 }),
+    s("path", { d: "M0 -1L-.62 1M0 -1L.62 1M-.42 .35H.42M-.62 1L.42 .35M.62 1L-.42 .35M-.75 -.35H.75", transform: `scale(${r * 0.62})`, "vector-effect": "non-scaling-stroke" }),
+    s("text", { y: r + 15, x: -r, "text-anchor": "start", text: "utility" }));
+}

@@ -1,0 +1,49 @@
+/** The same as a table: for screen readers, for reading numbers, and for communities with more prosumers than cards. */
+import { h } from "../dom.js";
+import { pick } from "../store.js";
+
+/** @typedef {import("../types.d.ts").Context} Context */
+/** @typedef {import("../types.d.ts").Agent} Agent */
+
+/** @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string][]} */
+const COLUMNS = [
+  ["Status", "", (a) => a.status],
+  ["Charge, %", "right", (a, f) => (a.capacity_kwh ? f.number(a.energy_level * 100, 0) : "–")],
+  ["Demand, kW", "right", (a, f) => f.number(a.demand_kw, 2)],
+  ["Solar, kW", "right", (a, f) => f.number(a.generation_kw, 2)],
+  ["Utility, kW", "right", (a, f) => f.number(a.trade_kw, 2, { signed: true })],
+  ["Neighbours, kW", "right", (a, f) => f.number(a.received_kw - a.sent_kw, 2, { signed: true })],
+  ["Battery, kW", "right", (a, f) => f.number(a.charge_kw - a.discharge_kw, 2, { signed: true })],
+  ["Voltage, p.u.", "right", (a, f) => f.number(a.voltage_pu, 3)],
+  ["Step cost, EUR", "right", (a, f) => f.number(a.cost_eur, 3)],
+];
+
+/** @param {Context} context */
+export function agentTable({ store, router, format }) {
+  const body = h("tbody");
+  const node = h("div", { class: "table-wrap grid-table" }, h("table", { class: "table" },
+    h("caption", { class: "sr-only", text: "Prosumers in the newest step; utility and neighbours: positive brings energy in" }),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Prosumer" }), ...COLUMNS.map(([label, kind]) => h("th", { scope: "col", class: kind, text: label })))), body));
+  /** @type {Map<string, HTMLTableRowElement>} */
+  const rows = new Map();
+  const stop = store.subscribe(pick("frame", "selected"), () => {
+    const { frame, selected } = store.get();
+    const agents = frame?.agents ?? [];
+    if (rows.size !== agents.length) {
+      rows.clear();
+      for (const { id, name } of agents) {
+        rows.set(id, h("tr", { dataset: { agent: id } },
+          h("th", { scope: "row" }, h("button", { type: "button", text: name, onclick: () => router.set({ agent: store.get().selected === id ? null : id }) })),
+          ...COLUMNS.map(([, kind]) => h("td", { class: `${kind} num` }))));
+      }
+      body.replaceChildren(...rows.values());
+    }
+    for (const agent of agents) {
+      const row = rows.get(agent.id);
+      if (!row) continue;
+      row.setAttribute("aria-selected", String(agent.id === selected));
+      COLUMNS.forEach(([, , text], k) => { row.cells[k + 1].textContent = text(agent, format); });
+    }
+  });
+  return { node, stop };
+}

@@ -1,0 +1,61 @@
+/** Commands as a person gives them: errors become toasts in words, replacing a run is asked first. */
+import { h } from "../dom.js";
+import { toast } from "../toast.js";
+
+/** @typedef {import("../types.d.ts").Context} Context */
+/** @typedef {import("../types.d.ts").StatusBody} StatusBody */
+
+/**
+ * @param {Context} context
+ * @param {string} command
+ * @param {Record<string, unknown>} [args]
+ * @returns {Promise<StatusBody | null>} null when it was not done; why was said
+ */
+export async function act({ socket }, command, args = {}) {
+  try {
+    return await socket.command(command, args);
+  } catch (error) {
+    toast(error instanceof Error ? error.message : String(error), "error");
+    return null;
+  }
+}
+
+/**
+ * Begin a community; where another runs that somebody started, ask first.
+ * @param {Context} context
+ * @param {Record<string, unknown>} args
+ * @returns {Promise<StatusBody | null>}
+ */
+export async function startRun(context, args) {
+  try {
+    return await context.socket.command("start", args);
+  } catch (error) {
+    const running = /** @type {any} */ (error).details?.run;
+    if (/** @type {any} */ (error).code !== "conflict" || !running) {
+      toast(error instanceof Error ? error.message : String(error), "error");
+      return null;
+    }
+    const text = `${running.scenario} with ${running.policy} (seed ${running.seed}) is running, for everybody who watches. Start yours instead?`;
+    return (await confirm("Another community is running", text, "Replace it")) ? act(context, "start", { ...args, replace: true }) : null;
+  }
+}
+
+/**
+ * @param {string} title
+ * @param {string} text
+ * @param {string} yes
+ * @returns {Promise<boolean>}
+ */
+export function confirm(title, text, yes) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { "aria-labelledby": "confirm-title" },
+      h("form", { method: "dialog" }, h("h2", { id: "confirm-title", text: title }), h("p", { class: "muted", text }),
+        h("div", { class: "button-row" }, h("button", { class: "button primary", value: "yes", text: yes }), h("button", { class: "button", value: "no", text: "Keep it running" }))));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
