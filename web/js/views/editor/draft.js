@@ -97,7 +97,8 @@ export function parseRange(text) {
 }
 
 /**
- * Faults by the field nearest above that the form has; those without one come under "".
+ * Faults by the field the form has for them: the one a message names below its own field (`tariff: export_eur_per_kwh =
+ * 9 exceeds …`), else the nearest above; those without any come under "". What only follows from another is left out.
  * @param {{field: string, message: string}[]} faults
  * @param {Set<string>} fields
  * @returns {Map<string, string[]>}
@@ -106,7 +107,10 @@ export function placed(faults, fields) {
   /** @type {Map<string, string[]>} */
   const found = new Map();
   for (const fault of faults) {
-    let path = fault.field;
+    const follows = fault.message.includes("after validation") && faults.some((other) => other.field.startsWith(`${fault.field}.`));
+    if (follows) continue;
+    const inner = /^[\w.]+: (\w+) = /.exec(fault.message);
+    let path = inner && fields.has(`${fault.field}.${inner[1]}`) ? `${fault.field}.${inner[1]}` : fault.field;
     while (path && !fields.has(path)) path = path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";
     found.set(path, [...(found.get(path) ?? []), plain(fault.message)]);
   }
@@ -118,6 +122,6 @@ export function placed(faults, fields) {
  * @param {string} message `prosumers.0.archetype = 'foo': Input should be …`
  */
 export function plain(message) {
-  const text = message.replace(/^[\w.]+ = .*?: (?=\D)/s, "").replace(/^[\w.]+: /, "");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  const text = message.replace(/^[\w.]+ = [^:]*: /, "").replace(/^[\w.]+: /, "").replace("Input should be a valid tuple", "Expected a number, or a range such as 4 – 8");
+  return /^\w*_/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -115,11 +115,9 @@ export class Chart {
    * @returns {any}
    */
   uplotOptions(width) {
-    const { lines, x, logY, height, sync, xLabel, format, levels, zero } = this.options;
+    const { lines, x, logY, height, sync, xLabel, format, zero } = this.options;
     const [ink, line] = [colour("--text-3"), colour("--line")];
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
-    const least = Math.min(...(levels ?? []).map((l) => l.y));
-    const most = Math.max(...(levels ?? []).map((l) => l.y));
     return {
       width, height, padding: [8, 12, 0, 0],
       tzDate: (/** @type {number} */ ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
@@ -130,6 +128,8 @@ export class Chart {
         y: logY ? { distr: 3 } : {
           range: (/** @type {any} */ _u, /** @type {number|null} */ low, /** @type {number|null} */ high) => {
             if (low === null || high === null) return [0, 1];
+            const levels = (this.options.levels ?? []).map((level) => level.y);
+            const [least, most] = [Math.min(...levels), Math.max(...levels)];
             const [a, b] = [Math.min(low, least, zero ? 0 : Infinity), Math.max(high, most, zero ? 0 : -Infinity)];
             const room = (b - a || Math.abs(b) || 1) * 0.07;
             return [zero && a === 0 ? 0 : a - room, b + room];

@@ -24,11 +24,12 @@ export class Session {
     const live = context.store.get();
     const { config, hello } = recording.about;
     const weights = config ? { rewards: config.rewards, stability: config.stability } : null;
-    /** @type {Store<import("../../types.d.ts").State>} */
-    this.store = new Store({
+    /** @type {import("../../types.d.ts").State} */
+    const state = {
       connection: { ...live.connection, state: "open" }, hello, status: /** @type {any} */ ({ state: "paused", weights }), frame: null, history: [], traces: new Map(),
       selected: live.selected, theme: live.theme,
-    });
+    };
+    this.store = new Store(state);
     this.pages = new FramePages((first, limit) => context.api.get(`api/recordings/${recording.id}/frames?first=${first}&limit=${limit}`), recording.first, recording.frames);
     this.player = new Player(this.pages, (frame, data) => {
       this.show(data);

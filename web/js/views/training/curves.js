@@ -18,7 +18,7 @@ const short = (v) => (Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.ab
 export class Curves {
   constructor() {
     const common = { x: /** @type {const} */ ("number"), sync: "training", formatX: minutes, lines: [] };
-    this.score = new Chart({ ...common, title: "Validation score", unit: "share of the possible saving", height: 260, format: digits(3) });
+    this.score = new Chart({ ...common, title: "Validation score", unit: "share of the possible saving", height: 260, xLabel: "minutes of training", format: digits(3) });
     this.agents = new Chart({ ...common, title: "Reward by prosumer", unit: "EUR-equivalents a step, weighted", format: digits(3) });
     this.cost = new Chart({ ...common, title: "Bill in validation", unit: "EUR per episode", format: digits(1) });
     this.parts = PARTS.map((part) => new Chart({ ...common, title: `Reward: ${part}`, unit: "before weighting", format: digits(4), height: 150 }));
@@ -29,8 +29,8 @@ export class Curves {
     this.element = h("div", { class: "curves" },
       h("section", { class: "card" }, h("div", { class: "body pad" }, this.score.element)),
       h("section", { class: "card" }, h("header", {}, h("h2", { text: "Rewards" }), h("label", { class: "inline-choice push" }, h("span", { class: "muted", text: "Show" }), this.by)),
-        h("div", { class: "body" }, h("div", { class: "chart-grid" }, this.agents.element, ...this.parts.map((chart) => chart.element)))),
-      h("section", { class: "card" }, h("header", {}, h("h2", { text: "Training" })), h("div", { class: "body" }, h("div", { class: "chart-grid" }, this.cost.element, this.rate.element, this.loss.element))));
+        h("div", { class: "body" }, h("div", { class: "chart-grid dense" }, this.agents.element, ...this.parts.map((chart) => chart.element)))),
+      h("section", { class: "card" }, h("header", {}, h("h2", { text: "Training" })), h("div", { class: "body" }, h("div", { class: "chart-grid dense" }, this.cost.element, this.rate.element, this.loss.element))));
     /** @type {MetricRow[]} */
     this.rows = [];
     /** @type {string[]} */
