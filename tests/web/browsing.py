@@ -46,11 +46,14 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def watched(browser: Any, *, may_lose_connection: bool = False, **options: Any) -> Iterator[Any]:
+def watched(
+    browser: Any, *, may_lose_connection: bool = False, may_lack_webgl: bool = False, **options: Any
+) -> Iterator[Any]:
     """A page; nothing may be wrong with it when the block ends.
 
     Args:
         may_lose_connection: the browser's own words about a server that is gone are no fault.
+        may_lack_webgl: nor those about 3D it cannot draw.
         options: of the browser context.
     """
     usual = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}  # dots cost most of a slow machine
@@ -70,5 +73,7 @@ def watched(browser: Any, *, may_lose_connection: bool = False, **options: Any) 
         faults = [
             text for text in faults if "WebSocket connection" not in text and "Failed to load resource" not in text
         ]
+    if may_lack_webgl:
+        faults = [text for text in faults if "WebGL" not in text and "GL Driver" not in text]
     assert not faults, faults
     assert not breaches, breaches

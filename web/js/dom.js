@@ -1,6 +1,10 @@
-/** Elements in one expression. `class`, `text`, `on…` handlers, `dataset`, everything else an attribute. */
+/**
+ * Elements in one expression. `class`, `text`, `on…` handlers, `dataset`, `vars` (custom CSS properties), everything
+ * else an attribute.
+ */
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
+/** @typedef {Child | Child[]} Children */
 /** @typedef {Record<string, any>} Props */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -8,18 +12,20 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * @param {Element} element
  * @param {Props} props
- * @param {Child[]} children
+ * @param {Children[]} children
  */
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "text") element.textContent = String(value);
     else if (name === "dataset") Object.assign(/** @type {HTMLElement} */ (element).dataset, value);
-    else if (name === "value") /** @type {HTMLInputElement} */ (element).value = value;
+    else if (name === "vars") {
+      for (const [key, x] of Object.entries(value)) /** @type {HTMLElement} */ (element).style.setProperty(key, String(x));
+    } else if (name === "value") /** @type {HTMLInputElement} */ (element).value = value;
     else if (name.startsWith("on")) element.addEventListener(name.slice(2).toLowerCase(), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const child of children) {
+  for (const child of children.flat()) {
     if (child !== null && child !== undefined && child !== false) {
       element.append(child instanceof Node ? child : String(child));
     }
@@ -32,7 +38,7 @@ function fill(element, props, children) {
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props} [props]
- * @param {...Child} children
+ * @param {...Children} children
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, props = {}, ...children) {
@@ -44,7 +50,7 @@ export function h(tag, props = {}, ...children) {
  * @template {keyof SVGElementTagNameMap} K
  * @param {K} tag
  * @param {Props} [props]
- * @param {...Child} children
+ * @param {...Children} children
  * @returns {SVGElementTagNameMap[K]}
  */
 export function s(tag, props = {}, ...children) {

@@ -1,16 +1,179 @@
-/** The community in three dimensions. */
-import { h } from "../dom.js";
+/** The community as a town in three dimensions. three.js is loaded when the view opens; without WebGL it says so. */
+import { h, icon, setText } from "../dom.js";
+import { href } from "../router.js";
+import { pick } from "../store.js";
+import { Orbit, position } from "./scene3d/orbit.js";
+import { Scene } from "./scene3d/scene.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+const FIRST = { azimuth: 0.35, height: 0.62, distance: 62 };
+
+class TownPage {
+  /** @param {import("../types.d.ts").Context} context */
+  constructor(context) {
+    this.context = context;
+    /** @type {(() => void)[]} */
+    this.leave = [];
+    this.handle = 0;
+    this.gone = false;
+    /** @type {any} */
+    this.renderer = null;
+    /** @type {Scene|null} */
+    this.town = null;
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+  }
+
+  /** @param {HTMLElement} root */
+  async mount(root) {
+    this.canvas = h("canvas", { class: "town-canvas", tabindex: "0", role: "img", "aria-label": "The community in three dimensions. Arrow keys turn the camera, plus and minus come nearer and go away." });
+    this.labels = h("div", { class: "town-labels", "aria-hidden": "true" });
+    this.info = h("div", { class: "town-info card" });
+    this.box = h("div", { class: "town" }, this.canvas, this.labels, this.info, legend(),
+      h("div", { class: "town-buttons" }, h("button", { class: "button icon", "aria-label": "Show everything", title: "Show everything", onclick: () => this.orbit?.reset() }, icon("fit"))));
+    root.append(h("h1", { class: "sr-only", text: "The community in three dimensions" }), this.box);
+    try {
+      const address = this.context.api.url("vendor/three.module.min.js").href;
+      this.THREE = await import(address);
+      if (this.gone) return;
+      this.renderer = new this.THREE.WebGLRenderer({ canvas: this.canvas, antialias: true });
+    } catch (error) {
+      if (!this.gone) this.fallBack(root, this.THREE ? "This browser offers no WebGL, or it is turned off." : "three.js is not installed: run npm ci in the folder web/.");
+      return;
+    }
+    this.orbit = new Orbit(this.canvas, FIRST, () => this.draw());
+    this.observe();
+  }
+
+  observe() {
+    const { store } = this.context;
+    const box = /** @type {HTMLElement} */ (this.box);
+    const resize = new ResizeObserver(() => this.fit());
+    resize.observe(box);
+    this.canvas?.addEventListener("click", (event) => {
+      const { left, top, width, height } = box.getBoundingClientRect();
+      const id = this.town?.pick(((event.clientX - left) / width) * 2 - 1, 1 - ((event.clientY - top) / height) * 2) ?? null;
+      this.context.router.set({ agent: id === store.get().selected ? null : id });
+    });
+    this.leave = [
+      () => resize.disconnect(),
+      store.subscribe((state) => state.hello, () => this.rebuild()),
+      store.subscribe((state) => state.theme, () => this.rebuild()),
+      store.subscribe(pick("frame", "selected"), () => this.update()),
+    ];
+    const loop = (/** @type {number} */ now) => {
+      this.handle = requestAnimationFrame(loop);
+      if (!this.calm.matches && this.context.store.get().status?.state === "running" && !document.hidden) this.draw(now / 1000);
+    };
+    this.handle = requestAnimationFrame(loop);
+  }
+
+  rebuild() {
+    const { hello } = this.context.store.get();
+    this.town?.dispose();
+    this.town = hello?.feeder ? new Scene(this.THREE, hello) : null;
+    const few = (hello?.agents.length ?? 0) <= 40;
+    /** @type {Map<string, HTMLElement>} */
+    this.names = new Map(few ? (hello?.agents ?? []).map((agent) => [agent.id, h("span", { text: agent.name })]) : []);
+    this.labels?.replaceChildren(...this.names.values());
+    this.fit();
+    this.update();
+  }
+
+  update() {
+    const { frame, selected } = this.context.store.get();
+    if (frame && this.town) this.town.update(frame, selected);
+    this.tell();
+    this.draw();
+  }
+
+  tell() {
+    const { format, store } = this.context;
+    const { frame, selected, hello } = store.get();
+    const box = /** @type {HTMLElement} */ (this.info);
+    if (!frame) {
+      box.replaceChildren(h("p", { class: "muted", text: hello?.run ? "Waiting for the next step…" : "Nothing runs. Start a community in the live view." }));
+      return;
+    }
+    const agent = frame.agents.find((item) => item.id === selected);
+    const facts = agent
+      ? [["Status", agent.status], ["Demand", format.kw(agent.demand_kw)], ["Solar", format.kw(agent.generation_kw)], ["Battery", agent.capacity_kwh ? format.percent(agent.energy_level) : "none"], ["Utility", format.signedKw(agent.trade_kw)], ["Neighbours", format.signedKw(agent.received_kw - agent.sent_kw)]]
+      : [["Stability", format.index(frame.stability)], ["Generation", format.kw(frame.metrics.total_generation_kw)], ["Demand", format.kw(frame.metrics.total_demand_kw)], ["Batteries", format.percent(frame.metrics.mean_energy)], ["Neighbours", format.kw(frame.metrics.transfers_kw)]];
+    const title = agent?.name ?? hello?.scenario?.name ?? "";
+    if (box.dataset.title !== title || box.querySelectorAll("dd").length !== facts.length) {
+      box.dataset.title = title;
+      box.replaceChildren(h("strong", { text: title }), h("span", { class: "faint num clock" }), h("dl", {}, facts.flatMap(([name]) => [h("dt", { text: name }), h("dd", { class: "num" })])));
+    }
+    setText(/** @type {Node} */ (box.querySelector(".clock")), `${format.simDate(frame.sim_time)} ${format.simClock(frame.sim_time)}`);
+    [...box.querySelectorAll("dd")].forEach((cell, k) => setText(cell, facts[k][1]));
+    this.canvas?.setAttribute("aria-label", `The community in three dimensions. ${title}: ${facts.map((fact) => fact.join(" ")).join(", ")}. Arrow keys turn the camera.`);
+  }
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = /** @type {HTMLElement} */ (this.box);
+    if (!width || !height || !this.renderer) return;
+    this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
+    this.renderer.setSize(width, height, false);
+    if (this.town) {
+      this.town.camera.aspect = width / height;
+      this.town.camera.fov = width < height ? 62 : 42;
+      this.town.camera.updateProjectionMatrix();
+    }
+    this.draw();
+  }
+
+  /** @param {number} [seconds] */
+  draw(seconds) {
+    if (!this.town || !this.orbit || this.gone) return;
+    this.seconds = seconds ?? this.seconds ?? 0;
+    this.town.camera.position.set(...position(this.orbit.view));
+    this.town.camera.lookAt(0, 0, 0);
+    this.town.animate(this.seconds);
+    this.renderer.render(this.town.scene, this.town.camera);
+    this.place();
+  }
+
+  /** Names above the houses. */
+  place() {
+    const { clientWidth: width, clientHeight: height } = /** @type {HTMLElement} */ (this.box);
+    for (const [id, label] of this.names ?? []) {
+      const at = this.town?.places.get(id);
+      if (!at) continue;
+      const point = new this.THREE.Vector3(at[0], at[1] + 1, at[2]).project(this.town?.camera);
+      label.style.transform = `translate(-50%, -100%) translate(${(((point.x + 1) * width) / 2).toFixed(1)}px, ${(((1 - point.y) * height) / 2).toFixed(1)}px)`;
+      label.hidden = point.z > 1;
+    }
+  }
+
+  /**
+   * @param {HTMLElement} root
+   * @param {string} why
+   */
+  fallBack(root, why) {
+    root.replaceChildren(h("div", { class: "notice" }, h("strong", { text: "No 3D here" }), h("p", { text: why }),
+      h("p", {}, "The ", h("a", { href: href("live"), text: "live view" }), " shows the same community on its feeder, with every number.")));
+  }
+
+  unmount() {
+    this.gone = true;
+    cancelAnimationFrame(this.handle);
+    this.leave.forEach((end) => end());
+    this.town?.dispose();
+    this.renderer?.dispose();
+    this.renderer?.forceContextLoss();
+  }
+}
+
+function legend() {
+  const item = (/** @type {string} */ token, /** @type {string} */ text) => h("li", {}, h("i", { class: "swatch dot", vars: { "--c": `var(${token})` } }), text);
+  return h("ul", { class: "town-legend", "aria-label": "Legend" }, item("--c-transfer", "to a neighbour"), item("--c-import", "from the utility"), item("--c-export", "to the utility"),
+    item("--c-battery", "battery's level"), item("--c-generation", "roof glows with the sun"));
+}
 
 /**
- * @param {import("../types.d.ts").Context} _context
+ * @param {import("../types.d.ts").Context} context
  * @returns {import("../types.d.ts").View}
  */
-export function create(_context) {
-  return {
-    title: "3D",
-    mount(root) {
-      root.append(h("div", { class: "notice" }, h("strong", { text: "3D" }), h("p", { text: "The community in three dimensions." })));
-    },
-    unmount() {},
-  };
+export function create(context) {
+  const page = new TownPage(context);
+  return { title: "3D", mount: (root) => void page.mount(root), unmount: () => page.unmount() };
 }

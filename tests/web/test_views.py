@@ -1,0 +1,255 @@
+"""Playback, comparison, training, scenario editor and 3D as a person uses them, against a real server process."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.serving import PATIENCE_S, Serving
+from tests.web.browsing import FLAGS, executable, watched
+
+PHONE = {"viewport": {"width": 390, "height": 844}}
+
+
+def recorded(server: Serving) -> str:
+    """A short run with an outage in it, recorded and over; returns the recording's id."""
+    server.start()
+    at = server.post("/api/simulation/step", {"steps": 6})["progress"]["step"]
+    server.post("/api/simulation/perturb", {"kind": "islanding", "steps": 4})
+    server.post("/api/simulation/step", {"steps": 20})
+    run = server.post("/api/simulation/stop")["run"]["id"]
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for item in server.get("/api/recordings")["recordings"]:
+            about = server.get(f"/api/recordings/{item['id']}")["about"]
+            if about["run"]["id"] == run and item["state"] == "complete" and item["frames"] >= at + 20:
+                return item["id"]
+    raise TimeoutError("the run was not recorded")
+
+
+@pytest.fixture(scope="module")
+def recording(server: Serving) -> str:
+    return recorded(server)
+
+
+def open_view(page: Any, server: Serving, route: str) -> None:
+    page.goto(f"{server.base}/web/#/{route}")
+
+
+def wait_place(page: Any, frame: int) -> None:
+    """Until the player shows this frame; it is in the URL too."""
+    page.wait_for_function(
+        "(n) => document.querySelector('.scrub')?.value === String(n) && location.hash.includes(`frame=${n}`)", arg=frame
+    )  # fmt: skip
+
+
+def test_replay_step_by_arrow_keys_jump_and_follow_a_link(server: Serving, page: Any, recording: str) -> None:
+    open_view(page, server, f"playback?recording={recording}&frame=3")  # as a link of somebody else
+    wait_place(page, 3)
+    page.locator(".events .event").first.wait_for()
+    page.keyboard.press("ArrowRight")
+    wait_place(page, 4)
+    page.keyboard.press("ArrowLeft")
+    wait_place(page, 3)
+    outage = next(
+        e["frame"] for e in server.get(f"/api/recordings/{recording}/events")["events"] if e["kind"] == "outage"
+    )
+    page.keyboard.press("n")  # whichever event is next, the outage is among the first two
+    page.wait_for_function("() => document.querySelector('.events .event[aria-current]')")
+    page.locator(".events .event", has_text="Outage").click()
+    wait_place(page, outage)
+    assert "without the utility" in page.locator(".now-events").inner_text()
+    page.locator(".playback-grid .utility.off").wait_for()
+    page.get_by_role("button", name="To the beginning").click()
+    wait_place(page, 0)
+    page.keyboard.press("Space")
+    page.wait_for_function("() => Number(document.querySelector('.scrub').value) >= 3")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+
+
+def test_rename_pin_and_take_along_a_recording(server: Serving, page: Any, recording: str, tmp_path: Path) -> None:
+    open_view(page, server, f"playback?recording={recording}")
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Name", exact=True).fill("an evening")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("heading", name="an evening").wait_for()
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.get_by_role("button", name="Pinned").wait_for()
+    page.locator(".scrub").wait_for()
+    wait_place(page, 0)
+    for label, begin in (("agents, CSV", b"frame,"), ("picture, SVG", b"<svg"), ("picture, PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.get_by_label("Export").select_option(label=label)
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        assert path.read_bytes().startswith(begin), label
+
+
+def test_delete_asks_first(server: Serving, page: Any) -> None:
+    name = recorded(server)
+    open_view(page, server, f"playback?recording={name}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert server.http("GET", f"/api/recordings/{name}").status_code == 200
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.locator(f'[data-recording="{name}"]').wait_for(state="detached")
+    assert server.http("GET", f"/api/recordings/{name}").status_code == 404
+
+
+def test_run_a_tiny_comparison_and_read_its_tables(server: Serving, page: Any) -> None:
+    open_view(page, server, "comparison")
+    policies = page.locator("fieldset", has_text="Policies")
+    policies.locator("label").first.wait_for()
+    for box in policies.get_by_role("checkbox").all():
+        box.set_checked(box.get_attribute("value") in ("idle", "self-consumption", "optimum"))
+    for box in page.locator("fieldset", has_text="Scenarios").get_by_role("checkbox").all():
+        box.set_checked(box.get_attribute("value") == "tiny")
+    page.get_by_label("Episodes").fill("0")
+    page.get_by_role("button", name="Compare").click()
+    page.locator('[data-field="episodes"] .fault').wait_for()  # the server's word at its field
+    page.get_by_label("Episodes").fill("3")
+    page.get_by_role("button", name="Compare").click()
+    page.locator(".matrix .score").first.wait_for()
+    assert page.locator(".matrix .score").count() == 3
+    board = page.locator(".scoreboard")
+    assert board.locator("tbody tr").count() == 3
+    assert board.locator("tbody tr").first.get_attribute("data-policy") == "optimum"
+    board.get_by_role("button", name="Score").click()
+    page.wait_for_function(
+        "() => document.querySelector('.scoreboard tbody tr:last-child').dataset.policy === 'optimum'"
+    )
+    assert board.locator('th[aria-sort="ascending"]').count() == 1
+    day = page.locator(".daily .twist").first
+    assert day.get_attribute("aria-expanded") == "true"
+    assert page.locator(".daily .part:visible").count() == 3  # its prosumers
+    day.click()
+    assert page.locator(".daily .part:visible").count() == 0
+    page.locator(".series-panel canvas").first.wait_for()
+    page.locator(".radar .shape").first.wait_for()
+    with page.expect_download() as download:
+        page.get_by_label("Export").select_option(label="Scoreboard, CSV")
+    assert download.value.suggested_filename.endswith("-scoreboard.csv")
+
+
+def test_measure_what_size_costs(server: Serving, page: Any) -> None:
+    open_view(page, server, "comparison?kind=scalability")
+    page.get_by_label("Numbers of prosumers").fill("2, 3")
+    page.get_by_label("Days each").fill("0.1")
+    page.get_by_role("button", name="Measure").click()
+    page.locator(".chart-grid canvas").first.wait_for(timeout=60_000)
+    assert page.locator(".results .table tbody tr").count() == 2
+
+
+def write_run(server: Serving, name: str, rows: int) -> Path:
+    """A run as training leaves it; returns its metrics file."""
+    folder = server.data.parent / "runs" / name
+    folder.mkdir(parents=True)
+    prosumers = [{"name": f"p{i}", "count": 1} for i in range(3)]
+    weights = {"stability": 0.1, "efficiency": 0.1, "cost": 1.0, "cooperation": 0.1}
+    scenario = {"name": "tiny", "prosumers": prosumers, "rewards": weights}
+    train = {"algorithm": "ippo", "iterations": 100, "max_minutes": None}
+    path = folder / "metrics.jsonl"
+    path.write_text("".join(metrics_line(k) for k in range(1, rows + 1)))
+    (folder / "config.json").write_text(json.dumps({"train": train, "scenario": scenario}))
+    return path
+
+
+def metrics_line(k: int) -> str:
+    parts = {f"reward_{part}": [-1 / k, -2 / k, -3 / k] for part in ("stability", "efficiency", "cost", "cooperation")}
+    score = {"validation_score": 1 - 1 / k} if k % 5 == 0 else {}
+    basics = {"iteration": k, "env_steps": k * 100, "seconds": k * 0.5, "agent_steps_per_s": 1000.0}
+    return json.dumps(basics | parts | score | {"loss_critic": 0.1}) + "\n"
+
+
+def test_a_run_s_curves_and_what_is_added_to_them(server: Serving, page: Any) -> None:
+    path = write_run(server, "a-run", 10)
+    open_view(page, server, "training?run=a-run")
+    fact = page.locator(".facts > div", has_text="Iteration").locator("dd")
+    page.wait_for_function("() => document.querySelector('.facts')?.textContent.includes('10 of 100')")
+    assert fact.inner_text() == "10 of 100"
+    page.locator(".curves canvas").first.wait_for()
+    assert "0.900" in page.locator(".curves .chart-plot").first.get_attribute("aria-label")
+    with path.open("a") as file:  # as the trainer does
+        file.writelines(metrics_line(k) for k in range(11, 21))
+    page.wait_for_function("() => document.querySelector('.facts').textContent.includes('20 of 100')")
+    assert "0.950" in page.locator(".curves .chart-plot").first.get_attribute("aria-label")
+    assert page.locator(".curves .chart", has_text="Reward: cost").locator(".chart-legend li").count() == 3
+
+
+def test_a_faulty_training_is_refused_at_its_field(server: Serving, page: Any) -> None:
+    open_view(page, server, "training")
+    page.get_by_label("Iterations").fill("-1")
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.locator('[data-field="iterations"] .fault').wait_for()
+    assert server.get("/api/training")["state"] == "idle"
+
+
+def test_a_fault_in_the_editor_stands_at_its_field_and_a_sound_scenario_is_saved(server: Serving, page: Any) -> None:
+    open_view(page, server, "editor?base=community-5")
+    export = page.locator('[data-path="tariff.export_eur_per_kwh"]')
+    export.get_by_role("textbox").fill("9")
+    export.locator(".fault").wait_for()
+    assert "exceeds" in export.locator(".fault").inner_text()
+    assert page.get_by_role("button", name="Save").is_disabled()
+    export.get_by_role("textbox").fill("0.05")
+    export.locator(".fault").wait_for(state="detached")
+    page.get_by_label("Count").first.fill("3")
+    page.locator(".verdict-box", has_text="7 prosumers").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download TOML").click()
+    text = Path(download.value.path()).read_text()
+    assert 'base = "community-5"' in text and "export_eur_per_kwh = 0.05" in text
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Give it a name first").wait_for()
+    page.get_by_label("Save as").fill("seven")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Delete this scenario").wait_for()
+    assert server.get("/api/scenarios/seven")["config"]["prosumers"][0]["count"] == 3
+
+
+def test_a_faulty_csv_is_shown_with_the_row_that_is_wrong(server: Serving, page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "street.csv"
+    lines = [f"2025-06-02T{k // 4:02}:{k % 4 * 15:02},a,{-5 if k == 7 else 1},0" for k in range(96)]
+    path.write_text("timestamp,agent,demand_kw,generation_kw\n" + "\n".join(lines) + "\n")
+    open_view(page, server, "editor")
+    page.get_by_label("CSV file").set_input_files(path)
+    page.get_by_role("button", name="Upload").click()
+    page.locator(".upload-fault .fault").wait_for()
+    assert page.locator(".excerpt .cell-wrong").inner_text() == "-5"
+    assert page.locator(".excerpt tr.wrong th").inner_text() == "9"  # row 1 is the header
+    path.write_text(path.read_text().replace(",-5,", ",1,"))
+    page.get_by_label("CSV file").set_input_files(path)
+    page.get_by_role("button", name="Upload").click()
+    page.locator(".file-list", has_text="street").wait_for()
+
+
+def test_the_town_opens_or_says_why_not(server: Serving, browser: Any) -> None:
+    from playwright.sync_api import sync_playwright  # noqa: F401 the fixture has seen to it
+
+    executable()
+    assert "--disable-gpu" in FLAGS
+    server.start()
+    server.post("/api/simulation/step", {"steps": 2})
+    with watched(browser, may_lack_webgl=True) as page:
+        open_view(page, server, "scene3d")
+        page.locator(".town-labels span, .notice").first.wait_for()
+        if page.locator(".town-labels span").count():
+            page.locator(".town-info", has_text="Stability").wait_for()
+            page.locator(".town-canvas").focus()
+            page.keyboard.press("ArrowLeft")
+        else:
+            assert "No 3D here" in page.locator(".notice").inner_text()
+
+
+@pytest.mark.parametrize("route", ["playback", "comparison", "training", "editor"])
+def test_a_phone_scrolls_one_way(server: Serving, browser: Any, recording: str, route: str) -> None:
+    with watched(browser, **PHONE) as page:
+        open_view(page, server, route)
+        page.locator(".card").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,55 @@
+/** Small forms: their values, and faults at the field they belong to. */
+
+import { h, uid } from "../../dom.js";
+
+/**
+ * Boxes to tick, in groups.
+ * @param {string} legend
+ * @param {string} name
+ * @param {{label: string, items: {value: string, label?: string, note?: string, title?: string}[]}[]} groups
+ * @param {Set<string>} ticked changed as boxes are
+ * @param {() => void} [onchange]
+ */
+export function tickList(legend, name, groups, ticked, onchange = () => {}) {
+  return h("fieldset", { class: "ticks", dataset: { field: name } }, h("legend", { text: legend }),
+    ...groups.filter((group) => group.items.length).flatMap((group) => [
+      group.label && h("span", { class: "tick-group", text: group.label }),
+      ...group.items.map((item) => h("label", { class: "check", title: item.title },
+        h("input", {
+          type: "checkbox", name, value: item.value, checked: ticked.has(item.value),
+          onchange: (/** @type {any} */ event) => { event.target.checked ? ticked.add(item.value) : ticked.delete(item.value); onchange(); },
+        }), h("span", { text: item.label ?? item.value }), item.note && h("span", { class: "note num", text: item.note }))),
+    ]));
+}
+
+/**
+ * Show a fault at its field, or above the form's button where it has none.
+ * @param {HTMLFormElement} form
+ * @param {{message: string, field?: string|null}} error
+ */
+export function showFault(form, error) {
+  clearFaults(form);
+  const name = error.field?.split(".")[0] ?? "";
+  const box = name ? form.querySelector(`[data-field="${CSS.escape(name)}"]`) : null;
+  const fault = h("p", { class: "fault", id: uid("fault"), role: "alert", text: error.message });
+  if (box) {
+    box.classList.add("invalid");
+    box.append(fault);
+    const input = box.querySelector("input, select, textarea");
+    input?.setAttribute("aria-invalid", "true");
+    input?.setAttribute("aria-describedby", fault.id);
+  } else (form.querySelector(".faults") ?? form).append(fault);
+}
+
+/** @param {HTMLFormElement} form */
+export function clearFaults(form) {
+  for (const fault of form.querySelectorAll(".fault")) fault.remove();
+  for (const box of form.querySelectorAll(".invalid")) box.classList.remove("invalid");
+  for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+}
+
+/**
+ * The number in an input; undefined where it is empty, so that the server's default counts.
+ * @param {HTMLInputElement} input
+ */
+export const numberOf = (input) => (input.value.trim() === "" ? undefined : Number(input.value));

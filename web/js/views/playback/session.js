@@ -1,0 +1,89 @@
+/** One recording that is open: its frames, events and a store of its own, so that the live view's parts can show it. */
+
+import { extend, extendTraces } from "../../history.js";
+import { Store } from "../../store.js";
+import { FramePages } from "./pages.js";
+import { parseMetrics } from "./overview.js";
+import { Player } from "./player.js";
+
+const AT_A_GLANCE = 40_000; // frames; the metrics of more take too long to read for a picture
+
+export class Session {
+  /**
+   * @param {import("../../types.d.ts").Context} context
+   * @param {any} recording `GET /api/recordings/ID`
+   * @param {{onFrame: (frame: number) => void, onPlaying: (playing: boolean) => void, onError: (error: Error) => void}} on
+   */
+  constructor(context, recording, on) {
+    this.context = context;
+    this.recording = recording;
+    /** @type {import("./events.js").RecordedEvent[]} */
+    this.events = [];
+    /** @type {import("./overview.js").Overview|null} */
+    this.overview = null;
+    const live = context.store.get();
+    const { config, hello } = recording.about;
+    const weights = config ? { rewards: config.rewards, stability: config.stability } : null;
+    /** @type {import("../../types.d.ts").State} */
+    const state = {
+      connection: { ...live.connection, state: "open" }, hello, status: /** @type {any} */ ({ state: "paused", weights }), frame: null, history: [], traces: new Map(),
+      selected: live.selected, theme: live.theme,
+    };
+    this.store = new Store(state);
+    this.pages = new FramePages((first, limit) => context.api.get(`api/recordings/${recording.id}/frames?first=${first}&limit=${limit}`), recording.first, recording.frames);
+    this.player = new Player(this.pages, (frame, data) => {
+      this.show(data);
+      on.onFrame(frame);
+    }, (playing) => {
+      this.store.set((state) => ({ status: /** @type {any} */ ({ ...state.status, state: playing ? "running" : "paused" }) }));
+      on.onPlaying(playing);
+    }, on.onError);
+    this.stop = context.store.subscribe((state) => state, (state) => {
+      const { selected, theme } = this.store.get();
+      if (selected !== state.selected || theme !== state.theme) this.store.set({ selected: state.selected, theme: state.theme });
+    });
+  }
+
+  /** @param {import("../../types.d.ts").Frame} frame */
+  show(frame) {
+    this.store.set((state) => {
+      const next = state.frame !== null && frame.step === state.frame.step + 1;
+      return {
+        frame, history: next || state.frame === null ? extend(state.history, frame) : extend([], frame),
+        traces: extendTraces(next ? state.traces : new Map(), frame, !next),
+      };
+    });
+  }
+
+  /** Events and the picture of the whole; the frames do not wait for them. */
+  async load() {
+    const { api } = this.context;
+    const { id, frames, first } = this.recording;
+    const [{ events }, text] = await Promise.all([
+      api.get(`api/recordings/${id}/events?limit=10000`),
+      frames > AT_A_GLANCE || !frames ? "" : api.request("GET", `api/recordings/${id}/export?format=csv&table=metrics&first=${first}`).then((answer) => answer.text()),
+    ]);
+    this.events = events;
+    this.overview = text ? parseMetrics(text) : null;
+  }
+
+  /** A recording that is being written grows; whether it did. */
+  async grow() {
+    const fresh = await this.context.api.get(`api/recordings/${this.recording.id}`);
+    const grown = fresh.frames !== this.recording.frames || fresh.first !== this.recording.first || fresh.state !== this.recording.state;
+    this.recording = { ...fresh, about: this.recording.about };
+    if (grown) {
+      const last = Math.floor(this.pages.end / this.pages.size);
+      if (this.pages.end % this.pages.size) this.pages.pages.delete(last); // it was not full
+      this.pages.first = fresh.first;
+      this.pages.count = fresh.frames;
+      await this.load();
+    }
+    return grown;
+  }
+
+  close() {
+    this.player.pause();
+    this.stop();
+  }
+}

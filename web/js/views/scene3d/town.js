@@ -1,0 +1,63 @@
+/** The community as a town: where things stand, how high they are; pure functions. */
+
+export const SIZE = 60; // metres across, from the slack bus to the farthest
+
+/**
+ * A place of the wire (0 … 1, from the left, from the top) on the ground.
+ * @param {number} x
+ * @param {number} y
+ * @param {number} [size]
+ * @returns {[number, number]}
+ */
+export const ground = (x, y, size = SIZE) => [(x - 0.5) * size, (y - 0.5) * size * 0.72];
+
+/** @type {Record<string, {width: number, depth: number, height: number, roof: "gable"|"flat"}>} */
+const SHAPES = {
+  residential: { width: 2.6, depth: 2.4, height: 1.9, roof: "gable" },
+  suburban: { width: 3.2, depth: 2.8, height: 1.8, roof: "gable" },
+  commercial: { width: 3.4, depth: 3.2, height: 2.4, roof: "flat" },
+  industrial: { width: 4.6, depth: 3.4, height: 2.2, roof: "flat" },
+  mixed: { width: 2.8, depth: 2.8, height: 4.4, roof: "flat" },
+};
+
+/**
+ * What stands for a prosumer; smaller where there are many.
+ * @param {string} archetype
+ * @param {number} count prosumers in all
+ */
+export function building(archetype, count) {
+  const shape = SHAPES[archetype] ?? SHAPES.residential;
+  const scale = count <= 8 ? 1.25 : Math.max(0.28, Math.sqrt(12 / count));
+  return { ...shape, width: shape.width * scale, depth: shape.depth * scale, height: shape.height * scale, scale };
+}
+
+/**
+ * Part of a particle's way after a time: the more power, the faster, and several on one way evenly apart.
+ * @param {number} seconds
+ * @param {number} power kW
+ * @param {number} k which of them
+ * @param {number} count how many
+ */
+export function along(seconds, power, k, count) {
+  const speed = 0.12 + 0.1 * Math.sqrt(Math.min(power, 20));
+  return (((seconds * speed + k / count) % 1) + 1) % 1;
+}
+
+/**
+ * Particles a flow has.
+ * @param {number} power kW
+ */
+export const particles = (power) => Math.min(8, Math.max(2, Math.round(2 + power)));
+
+/**
+ * A point of an arch between two places.
+ * @param {[number, number, number]} from
+ * @param {[number, number, number]} to
+ * @param {number} part 0 … 1
+ * @returns {[number, number, number]}
+ */
+export function arch(from, to, part) {
+  const length = Math.hypot(to[0] - from[0], to[2] - from[2]);
+  const lift = 4 * part * (1 - part) * Math.min(7, length * 0.22);
+  return [from[0] + (to[0] - from[0]) * part, from[1] + (to[1] - from[1]) * part + lift, from[2] + (to[2] - from[2]) * part];
+}
