@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from smartgrid_core.errors import ConfigError
+from smartgrid_core.errors import ConfigError, InvalidConfigError
 
 Algorithm = Literal["ippo", "mappo", "qmix", "shac"]
 PRESET_AGENTS = 16  # prosumers up to which the presets are used as they are
@@ -188,8 +188,9 @@ def load_train_config(device: str, overrides: dict[str, Any]) -> TrainConfig:
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
-        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))} = {e.get('input')!r}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"training configuration:\n{faults}") from None
+        found = [(".".join(map(str, e["loc"])), f"{e.get('input')!r}: {e['msg']}") for e in error.errors()]
+        faults = "\n".join(f"  {field} = {text}" for field, text in found)
+        raise InvalidConfigError(f"training configuration:\n{faults}", found) from None
 
 
 def scaled_to(config: TrainConfig, num_agents: int, given: Collection[str]) -> TrainConfig:

@@ -21,7 +21,7 @@ from server.scenarios import Scenarios
 from server.training.models import State, TrainingRequest, TrainingStatus
 from server.training.process import DETACHED, exit_file
 from server.training.runs import latest
-from smartgrid_core.errors import UserError
+from smartgrid_core.errors import InvalidConfigError, UserError
 from trainer.config import load_train_config
 from trainer.runs import write_atomically
 
@@ -136,7 +136,8 @@ class TrainingRunner:
                 "cpu" if request.device == "auto" else request.device, {"algorithm": request.algorithm} | fields
             )
         except UserError as error:
-            raise ApiError(422, "invalid", scrub(str(error)), "config") from None
+            field = f".{error.faults[0][0]}" if isinstance(error, InvalidConfigError) else ""
+            raise ApiError(422, "invalid", scrub(str(error)), f"config{field}") from None
         self.scenarios.load(request.scenario)
         path = self.scenarios.path(request.scenario)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
