@@ -68,7 +68,7 @@ class TrainingRunner:
             return "stopping" if self._stopping else "running"
         code = self._about_exit(about)
         if code is None:
-            return "interrupted"
+            return "stopped" if self._stopping else "interrupted"  # its end is not written down, or never will be
         return "finished" if code == 0 else "stopped" if code in (130, -signal.SIGINT, -signal.SIGKILL) else "failed"
 
     def _about_exit(self, about: Mapping[str, Any]) -> int | None:

@@ -244,7 +244,7 @@ def test_training_answers_without_one(server: Serving) -> None:
     refused(server, 409, "DELETE", "/api/training")
     assert "learning_rate" in server.get("/api/training/schema")["properties"]
     error = refused(server, 422, "POST", "/api/training", json={"config": {"gamma": 7}})["error"]
-    assert error["field"] == "config"
+    assert error["field"] == "config.gamma"
     assert server.get("/api/runs") == []
     refused(server, 404, "GET", "/api/runs/none/metrics")
 

@@ -111,7 +111,10 @@ def follow(sim: Simulator, steps: int, observe_every: int) -> None:
                 check_observation(sim, c, out.obs, state, g, ref, where)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "town-1000" else n for n in NAMES],  # minutes, in scalars
+)
 def test_every_field_agrees_with_the_reference(name: str) -> None:
     follow(simulator(name), 672 if name in WEEK else LARGE.get(name, 192), observe_every=12)
 

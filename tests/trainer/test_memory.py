@@ -54,7 +54,7 @@ def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
         state, obs = collected.state, collected.obs
         learner.update(0.0)
         peaks.append(status("VmHWM") - before)
-    assert 0.5 * expected < max(peaks) < 1.5 * expected, (max(peaks) // MIB, expected // MIB)
+    assert 0.5 * expected < max(peaks) < 2 * expected, (max(peaks) // MIB, expected // MIB)
     filling = learner.experience_bytes / 4 if algorithm == "qmix" else 0  # the replay memory, within the estimate
     assert peaks[3] - peaks[1] < 0.25 * expected + filling  # what malloc scatters
 
