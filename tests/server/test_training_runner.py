@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,7 +54,8 @@ def runner(tmp_path: Path) -> Iterator[TrainingRunner]:
     yield runner
     runner.close()
     if runner._process is not None:
-        os.killpg(runner._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
+            os.killpg(runner._process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
