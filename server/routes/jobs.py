@@ -42,6 +42,8 @@ def compare(shared: Shared, body: ComparisonRequest) -> Job:
 def _check_fit(context: Context, body: ComparisonRequest) -> None:
     """Every name is known, and every policy fits one of the scenarios at least; the others are skipped."""
     scenarios = {name: (context.scenarios.load(name), context.scenarios.shape(name)) for name in body.scenarios}
+    for config, _ in scenarios.values():
+        _check_days(body.days, config.step_minutes)
     for policy in body.policies:
         if policy == GRID_ONLY:
             continue
@@ -49,6 +51,15 @@ def _check_fit(context: Context, body: ComparisonRequest) -> None:
         reasons = [misfit(entry, config, shape) for config, shape in scenarios.values()]
         if all(reasons):
             raise ApiError(422, "does_not_fit", str(reasons[0]), "policies")
+
+
+def _check_days(days: float | None, step_minutes: int) -> None:
+    """An episode is whole steps."""
+    steps = 0.0 if days is None else days * 1440 / step_minutes
+    if days is not None and (abs(steps - round(steps)) > 1e-6 or steps < 1):
+        near = max(1, round(steps)) * step_minutes / 1440
+        message = f"days = {days} is {steps:.4g} steps of {step_minutes} minutes, give whole steps: {near:.6g}"
+        raise ApiError(422, "invalid", message, "days")
 
 
 @comparisons.get("")
@@ -103,6 +114,7 @@ def measure(shared: Shared, body: ScalabilityRequest | None = None) -> Job:
     if entry.kind != "rule":
         message = f"policy = {body.policy!r}: a {entry.kind} does not fit every size, choose a rule or random"
         raise ApiError(422, "does_not_fit", message, "policy")
+    _check_days(body.days, shared.scenarios.load("suburb-40").step_minutes)
     return shared.archive.jobs.submit("scalability", body.model_dump(), body.model_dump())
 
 

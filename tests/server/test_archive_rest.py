@@ -131,6 +131,7 @@ def test_comparisons_that_cannot_be_made_are_refused(server: Serving) -> None:
     assert (error["code"], error["field"]) == ("does_not_fit", "policies")
     refused(server, 404, "POST", "/api/comparisons", json={"policies": ["idle"], "scenarios": ["nowhere"]})
     refused(server, 422, "POST", "/api/scalability", json={"policy": "optimum"})
+    refused(server, 422, "POST", "/api/scalability", json={"days": 0.1})  # 9.6 steps
     refused(server, 404, "GET", "/api/scalability/20260101-000000-00000000/result")
 
 

@@ -137,7 +137,7 @@ class EditorPage {
     const { format } = this.context;
     verdict.replaceChildren(h("span", { class: `badge ${checked.valid ? "good" : "poor"}` }, h("span", { class: "dot" }), checked.valid ? "valid" : `${Math.max(1, checked.faults.length)} to mend`),
       ...homeless.map((message) => h("p", { class: "fault", text: message })),
-      sizes && h("p", { class: "faint num", text: `${sizes.num_agents} prosumers, ${sizes.links} links, ${sizes.buses} buses; ${format.number(sizes.episode_steps, 0)} steps an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
+      sizes && h("p", { class: "faint", text: `${sizes.num_agents} prosumers, ${sizes.links} links, ${sizes.buses} buses; ${format.number(sizes.episode_steps, 0)} steps an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
     for (const button of [this.save, this.file]) if (button) button.disabled = !checked.valid;
     if (this.toml) setText(this.toml, checked.toml ?? "Mend the faults first.");
   }

@@ -5,10 +5,10 @@ import { toast } from "../../toast.js";
 import { confirmed } from "./confirm.js";
 
 /**
- * @typedef {{id: string, kind: string, state: "queued"|"running"|"done"|"failed"|"cancelled"|"interrupted", request: any,
+ * @typedef {{id: string, kind: string, state: "queued"|"running"|"done"|"failed"|"cancelled", request: any,
  *   progress: number, message: string, error: string|null, created: number, started: number|null, ended: number|null}} Job
  */
-const OVER = ["done", "failed", "cancelled", "interrupted"];
+const OVER = ["done", "failed", "cancelled"];
 /** @param {Job} job */
 export const isOver = (job) => OVER.includes(job.state);
 
@@ -91,9 +91,9 @@ export function jobList(jobs, chosen, describe, choose, watch) {
  * @param {JobWatch} watch
  */
 export function jobProgress(job, watch) {
-  if (job.state === "failed" || job.state === "interrupted") {
-    return h("div", { class: "notice" }, h("strong", { text: job.state === "failed" ? "It failed" : "The server stopped meanwhile" }),
-      h("p", { text: job.error ?? "Start it again." }), h("button", { class: "button", text: "Delete", onclick: () => watch.remove(job) }));
+  if (job.state === "failed") {
+    return h("div", { class: "notice" }, h("strong", { text: job.error?.code === "interrupted" ? "The server stopped meanwhile" : "It failed" }),
+      h("p", { text: job.error?.message ?? "Start it again." }), h("button", { class: "button", text: "Delete", onclick: () => watch.remove(job) }));
   }
   if (job.state === "cancelled") return h("div", { class: "notice" }, h("strong", { text: "Cancelled" }), h("button", { class: "button", text: "Delete", onclick: () => watch.remove(job) }));
   const percent = Math.round(job.progress * 100);
