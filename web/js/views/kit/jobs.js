@@ -6,7 +6,7 @@ import { confirmed } from "./confirm.js";
 
 /**
  * @typedef {{id: string, kind: string, state: "queued"|"running"|"done"|"failed"|"cancelled", request: any,
- *   progress: number, message: string, error: string|null, created: number, started: number|null, ended: number|null}} Job
+ *   progress: number, message: string, error: {code: string, message: string}|null, created: number, started: number|null, ended: number|null}} Job
  */
 const OVER = ["done", "failed", "cancelled"];
 /** @param {Job} job */
