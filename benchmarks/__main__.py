@@ -1,41 +1,100 @@
-"""`python -m benchmarks env|power-flow|train`"""
+"""`python -m benchmarks env|power-flow|train|learning`"""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
+
+from benchmarks.machine import write_results
+from smartgrid_core.errors import UserError
+
+Json = Annotated[Path | None, tyro.conf.arg(help="Write the results to this file.")]
+Quick = Annotated[bool, tyro.conf.arg(help="Under a minute, smaller sweep.")]
+Threads = Annotated[int, tyro.conf.arg(help="Of torch.")]
+Device = Annotated[str, tyro.conf.arg(help="Torch device.")]
+
+
+def env(json: Json = None, quick: Quick = False, threads: Threads = 2, device: Device = "cpu") -> None:
+    """Steps a second of the simulator, over batch sizes, beside one community at a time."""
+    from benchmarks import env as suite
+
+    cases = suite.run(quick, threads, device)
+    if json:
+        write_results(json, "env", cases, torch.device(device))
+
+
+def power_flow(json: Json = None, quick: Quick = False, threads: Threads = 1) -> None:
+    """Solutions of the AC power flow a second, beside power-grid-model and pandapower."""
+    from benchmarks import power_flow as suite
+
+    cases = suite.run(quick=quick, threads=threads)["cases"]
+    if json:
+        write_results(json, "power-flow", cases)
+
+
+def train(json: Json = None, quick: Quick = False, threads: Threads = 2, device: Device = "cpu") -> None:
+    """Speed of training, beside TorchRL and, where the extra bench is installed, RLlib."""
+    from benchmarks import train as suite
+
+    cases = suite.run(quick, threads, device)
+    if json:
+        write_results(json, "train", cases, torch.device(device))
+
+
+def learning(
+    algorithms: tuple[str, ...] = ("shac", "ippo", "mappo", "qmix"),
+    scenarios: tuple[str, ...] = ("community-5", "rural-lv"),
+    variants: tuple[str, ...] = ("default",),
+    seeds: int = 5,
+    jobs: int = 1,
+    minutes: float | None = None,
+    device: Device = "cpu",
+    out: Path = Path("runs/learning"),
+    json: Json = None,
+    plot: Path | None = None,
+) -> None:
+    """Scores after minutes of training, over seeds, beside every baseline; goes on where it was interrupted.
+
+    Args:
+        algorithms: to train.
+        scenarios: to train on.
+        variants: of the scenarios: default, cost-only, no-cooperation, cooperation-heavy, stability-heavy, no-links.
+        seeds: runs of each.
+        jobs: of them side by side, each with its share of the cores.
+        minutes: of training a seed; by default 2 for shac and 5 for the others.
+        out: folder of the runs.
+        plot: draw the scores into this file.
+    """
+    from benchmarks import learning as suite
+
+    cases = suite.run(algorithms, scenarios, variants, seeds, jobs, minutes, device, out)
+    if json:
+        write_results(json, "learning", cases, torch.device(device))
+    if plot:
+        from benchmarks.learning_plot import plot_learning
+
+        print(f"wrote {plot_learning(cases, plot)}")
+
+
+SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one suite; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against peers in the same run.")
-    parser.add_argument("suite", choices=("env", "power-flow", "train"))
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--quick", action="store_true", help="under a minute, smaller sweep")
-    parser.add_argument("--threads", type=int, help="torch threads (default: 2; 1 for power-flow)")
-    parser.add_argument("--device", default="cpu", help="torch device of the simulator (env, train)")
-    arguments = parser.parse_args(argv)
-
-    from benchmarks.machine import write_results
-
-    if arguments.suite == "env":
-        from benchmarks import env
-
-        cases = env.run(arguments.quick, arguments.threads or 2, arguments.device)
-    elif arguments.suite == "train":
-        from benchmarks import train
-
-        cases = train.run(arguments.quick, arguments.threads or 2, arguments.device)
-    else:
-        from benchmarks import power_flow
-
-        cases = power_flow.run(quick=arguments.quick, threads=arguments.threads or 1)["cases"]
-    if arguments.json:
-        write_results(arguments.json, arguments.suite, cases, torch.device(arguments.device))
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            SUITES, prog="python -m benchmarks", description="Measure against peers in the same run.", args=argv
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

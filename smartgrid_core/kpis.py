@@ -24,7 +24,7 @@ class Kpi(NamedTuple):
 
     name: str
     unit: str  # "" for ratios and indices
-    better: Literal["low", "high"]
+    better: Literal["low", "high", "neither"]
     description: str  # for people: formula and source
 
 
@@ -210,6 +210,10 @@ _FORMULAS: tuple[tuple[Kpi, Callable[[_Context], np.ndarray]], ...] = (
             "et al. 2015, for values of either sign). NaN: one prosumer, or nothing saved or lost.",
         ),
         _gini_benefit,
+    ),
+    (
+        Kpi("transferred_kwh", "kWh", "neither", "Energy that prosumers sent each other: Σ sent, before losses."),
+        lambda c: c.kwh(c.series.sent_kw),
     ),
     (
         Kpi("losses_kwh", "kWh", "low", "Network losses: Σ R·I² and the transformer's no-load loss."),

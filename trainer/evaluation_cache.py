@@ -68,7 +68,7 @@ def path_for(sim: Simulator, name: str, seeds: Sequence[int]) -> Path:
         "format": FORMAT,
         "source": source_hash(),
         "data": data_hash(sim),
-        "config": sim.config.model_dump(mode="json", exclude={"description", "evaluation"}),
+        "config": sim.config.model_dump(mode="json", exclude={"description", "evaluation", "rewards"}),
         "device": sim.device.type,
         "controller": name,
         "seeds": [int(seed) for seed in seeds],

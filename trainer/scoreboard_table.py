@@ -70,6 +70,7 @@ COLUMNS = (
     Column("CO₂\nkg", 7, _kpi("co2_kg", 0)),
     Column("self-con-\nsumed %", 9, _kpi("self_consumption", 0, 100)),
     Column("ramping\nkW", 7, _kpi("ramping_kw", 2)),
+    Column("trans-\nferred\nkWh", 7, _kpi("transferred_kwh", 0)),
     Column("losses\nkWh", 7, _kpi("losses_kwh", 1)),
     Column("Gini", 5, _kpi("gini_benefit", 2)),
     Column("µs per\ndecision", 8, _kpi("decision_us", 0)),

@@ -64,7 +64,7 @@ def test_registry_is_complete_and_every_value_has_a_batch() -> None:
     found = kpis(make_record())
     assert list(found) == [kpi.name for kpi in KPIS]
     assert all(values.shape == (GRIDS,) and values.dtype == np.float64 for values in found.values())
-    assert all(kpi.better in ("low", "high") and kpi.description.endswith(".") for kpi in KPIS)
+    assert all(kpi.better in ("low", "high", "neither") and kpi.description.endswith(".") for kpi in KPIS)
 
 
 def test_stored_energy_is_worth_the_cheapest_import() -> None:
@@ -101,6 +101,13 @@ def test_peak_ramping_and_carbon_follow_the_slack_power() -> None:
     np.testing.assert_allclose(found["ramping_kw"], [(3 + 5 + 4) / 3, 0.0])
     np.testing.assert_allclose(found["co2_kg"], [(2 + 4) * STEP_H * 0.5, 0.0])
     np.testing.assert_allclose(found["losses_kwh"], [STEPS * 0.25 * STEP_H, 0.0])
+
+
+def test_energy_sent_counts_once() -> None:
+    sent, received = column(2.0, 0.0, 1.0, 0.0), column(0.0, 0.0, 0.0, 0.0)
+    received[:, 1] = sent[:, 0]
+    found = kpis(make_record(sent_kw=sent, received_kw=received))
+    np.testing.assert_allclose(found["transferred_kwh"], [3 * STEP_H, 0.0])
 
 
 def test_meters_replace_the_slack_power_where_the_power_flow_has_no_solution() -> None:

@@ -2,7 +2,7 @@
  * Columns of the scoreboard: what each number is, its unit, which way is good.
  *
  * @typedef {import("./shape.js").Row} Row
- * @typedef {{key: string, label: string, unit: string, digits: number, good: "high"|"low", what: string,
+ * @typedef {{key: string, label: string, unit: string, digits: number, good: "high"|"low"|"neither", what: string,
  *   formula?: string, scale?: number, value: (row: Row) => number|null|undefined}} Kpi
  */
 
@@ -30,6 +30,7 @@ export const KPIS = [
   of({ key: "self_sufficiency", label: "Self-sufficiency", unit: "%", digits: 1, scale: 100, good: "high", what: "Part of the demand that was met without the utility." }),
   of({ key: "co2_kg", label: "CO₂", unit: "kg", digits: 1, good: "low", what: "Emissions of the energy imported in an episode." }),
   of({ key: "gini_benefit", label: "Gini", unit: "", digits: 3, good: "low", what: "How unevenly the saving falls on the prosumers: 0 all alike, 1 all to one." }),
+  of({ key: "transferred_kwh", label: "Transferred", unit: "kWh", digits: 0, good: "neither", what: "Energy that prosumers sent each other in an episode." }),
   of({ key: "losses_kwh", label: "Losses", unit: "kWh", digits: 1, good: "low", what: "Energy lost in cables and transformer in an episode." }),
   of({ key: "decision_us", label: "Decision", unit: "µs", digits: 0, good: "low", what: "Time a decision for all prosumers takes, by one thread." }),
 ];

@@ -29,9 +29,9 @@ export function scoreboardTable(result, reference, order, reorder) {
     : order.key === "versus" ? (/** @type {any} */ r) => versus(r.name)?.cost
       : (/** @type {any} */ r) => KPIS.find((kpi) => kpi.key === order.key)?.value(r);
   const span = scoreSpan(rows);
-  const heading = (/** @type {string} */ key, /** @type {Node|string} */ label, /** @type {"high"|"low"} */ good, /** @type {any} */ about) => {
+  const heading = (/** @type {string} */ key, /** @type {Node|string} */ label, /** @type {"high"|"low"|"neither"} */ good, /** @type {any} */ about) => {
     const active = order.key === key;
-    const next = active ? (order.direction === "ascending" ? "descending" : "ascending") : good === "high" ? "descending" : "ascending";
+    const next = active ? (order.direction === "ascending" ? "descending" : "ascending") : good !== "low" ? "descending" : "ascending";
     const button = h("button", { type: "button", onclick: () => reorder({ key, direction: next }) }, label, h("span", { class: "arrow", "aria-hidden": "true" }, active ? (order.direction === "ascending" ? " ↑" : " ↓") : ""));
     return h("th", { scope: "col", class: key === "name" ? "" : "right", "aria-sort": active ? order.direction : null, "data-key": key }, about ? explain(button, about) : button);
   };
@@ -54,7 +54,7 @@ export function scoreboardTable(result, reference, order, reorder) {
 }
 
 /** @param {import("./kpis.js").Kpi} kpi */
-const about = (kpi) => ({ title: kpi.label, unit: kpi.unit, text: `${kpi.what} ${kpi.good === "high" ? "More is better." : "Less is better."}`, formula: kpi.formula });
+const about = (kpi) => ({ title: kpi.label, unit: kpi.unit, text: `${kpi.what} ${{ high: "More is better.", low: "Less is better.", neither: "" }[kpi.good]}`.trim(), formula: kpi.formula });
 
 /**
  * @param {import("./shape.js").Row} row

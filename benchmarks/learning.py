@@ -1,0 +1,192 @@
+"""What is learned in a given time: algorithms, scenarios and variants, several seeds each, beside every baseline.
+
+Every case is one call of `python -m trainer train --seeds K`, left in a folder of its own: what was trained and scored
+before is read again, what was interrupted goes on. Scores are those of test episodes; the policy of a seed is its best
+on validation weeks. Time is that of training, validations included, compiling not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from smartgrid_core.errors import ConfigError
+
+OUT = Path("runs/learning")
+ONLY_COST = {"rewards.stability": 0.0, "rewards.efficiency": 0.0, "rewards.cooperation": 0.0}
+
+
+class Variant(NamedTuple):
+    """Fields of the scenario that differ from what ships."""
+
+    overrides: dict[str, Any]
+    why: str
+
+
+VARIANTS = {
+    "default": Variant({}, "the scenario as it ships"),
+    "cost-only": Variant(ONLY_COST, "the reward is the bill"),
+    "no-cooperation": Variant({"rewards.cooperation": 0.0}, "nothing for helping a neighbour"),
+    "cooperation-heavy": Variant({"rewards.cooperation": 1.0}, "ten times as much for helping"),
+    "stability-heavy": Variant({"rewards.stability": 2.0}, "twenty times as much for the state of the grid"),
+    "no-links": Variant({"links.topology": "none"}, "nobody can send anything"),
+}
+MINUTES = {"shac": 2.0, "ippo": 5.0, "mappo": 5.0, "qmix": 5.0}  # of training a seed
+FIGURES = (
+    "score",
+    "cost_eur",
+    "stability",
+    "peak_kw",
+    "ramping_kw",
+    "self_sufficiency",
+    "transferred_kwh",
+    "gini_benefit",
+)
+
+
+def run(
+    algorithms: Sequence[str] = tuple(MINUTES),
+    scenarios: Sequence[str] = ("community-5", "rural-lv"),
+    variants: Sequence[str] = ("default",),
+    seeds: int = 5,
+    jobs: int = 1,
+    minutes: float | None = None,
+    device: str = "cpu",
+    out: Path = OUT,
+    options: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Train and score every case; prints a table and returns one record a case.
+
+    Args:
+        algorithms, scenarios, variants: their product is what is trained; variants are the names in `VARIANTS`.
+        seeds: runs of each; jobs: side by side, each with its share of the cores.
+        minutes: of training a seed; None: `MINUTES` of the algorithm.
+        device: of the training.
+        out: folder of the runs.
+        options: for the trainer, after all others.
+
+    Raises:
+        ConfigError: an unknown algorithm or variant, or a training that failed.
+    """
+    _known("algorithm", algorithms, MINUTES)
+    _known("variant", variants, VARIANTS)
+    records: list[dict[str, Any]] = []
+    for scenario in scenarios:
+        for variant in variants:
+            for algorithm in algorithms:
+                length = MINUTES[algorithm] if minutes is None else minutes
+                name = f"{scenario}-{variant}-{algorithm}-{length:g}min"
+                settings = {"max_minutes": length, **VARIANTS[variant].overrides}
+                command = ["--scenario", scenario, "--algorithm", algorithm, "--device", device]
+                command += ["--seeds", str(seeds), "--jobs", str(jobs), *options]
+                command += [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
+                content, board = _trained(out / name, command, seeds)
+                case = {
+                    "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
+                    "threads": max(1, (os.cpu_count() or 1) // jobs), "command": shown(command),
+                }  # fmt: skip
+                records.append(case | _figures(content, board))
+                show(records, scenario, variant)
+    return records
+
+
+def shown(command: Sequence[str]) -> str:
+    """The call as one would type it."""
+    return " ".join(["python -m trainer train", *command])
+
+
+def _known(what: str, names: Sequence[str], known: Any) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{what} {name!r}: known are {', '.join(known)}")
+
+
+def _trained(folder: Path, command: Sequence[str], seeds: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """seeds.json and scoreboard of a case, trained first where they are not there."""
+    report, board = folder / "seeds.json", folder / "evaluation" / "scoreboard.json"
+    if not _is_scored(report, board, seeds):
+        again = ["--resume"] if any(folder.glob("seed-*")) else []
+        Console(stderr=True).print(f"[bold]{folder}[/]")
+        call = [sys.executable, "-m", "trainer", "train", *command, "--out", str(folder), *again]
+        if code := subprocess.run(call).returncode:
+            raise ConfigError(f"training ended with exit code {code}, see above: {shown(command)}")
+    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in (report, board))  # type: ignore[return-value]
+
+
+def _is_scored(report: Path, board: Path, seeds: int) -> bool:
+    if not (report.is_file() and board.is_file()):
+        return False
+    runs = json.loads(report.read_text(encoding="utf-8"))["runs"]
+    return len(runs) >= seeds and all(run["complete"] and "score" in run["figures"] for run in runs)
+
+
+def _figures(content: dict[str, Any], board: dict[str, Any]) -> dict[str, Any]:
+    """What a case came to, and the baselines it stands beside."""
+    runs = [
+        {"seed": run["seed"], "iterations": run["iteration"], "seconds": run["seconds"],
+         "validation_score": run["figures"]["validation_score"]} | {name: run["figures"].get(name) for name in FIGURES}
+        for run in content["runs"]
+    ]  # fmt: skip
+    baselines = [
+        {"name": row["name"], "kind": row["kind"], "forecast": row["forecast"], "episodes": row["episodes"],
+         "score": row["score"], "cost_eur": row["cost_eur"]} | {name: row["kpis"].get(name) for name in FIGURES[2:]}
+        for row in board["rows"] if row["kind"] != "policy"
+    ]  # fmt: skip
+    summary = {name: s for name, s in content["summary"].items() if name in FIGURES or name == "validation_score"}
+    return {"episodes": board["episodes"], "summary": summary, "runs": runs, "baselines": baselines}
+
+
+def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None:
+    """The table of one scenario and variant: learners by their median, and the baselines between them."""
+    cases = [r for r in records if (r["scenario"], r["variant"]) == (scenario, variant)]
+    title = f"{scenario}, {variant}: {VARIANTS[variant].why}; {cases[0]['episodes']} test episodes"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    columns = (
+        "",
+        "score,\nmedian",
+        "mean",
+        "95 % interval",
+        "min … max",
+        "minutes ×\nthreads",
+        "cost\nEUR",
+        "stability",
+    )
+    for column in (*columns, "peak\nkW", "transferred\nkWh", "Gini"):
+        table.add_column(column, justify="right" if column else "left")
+    rows: list[tuple[float, list[str]]] = []
+    for case in cases:
+        s = case["summary"]
+        score = s["score"]
+        interval = "" if score["ci95"] is None else f"{score['ci95'][0]:.3f} … {score['ci95'][1]:.3f}"
+        rest = [_text(s.get(name, {}).get("median"), digits) for name, digits in _SHOWN]
+        span = f"{score['min']:.3f} … {score['max']:.3f}"
+        time = f"{case['minutes']:g} × {case['threads']}"
+        name = f"[bold bright_green]{case['algorithm']}[/], {score['seeds']} seeds"
+        rows.append(
+            (score["median"], [name, f"{score['median']:.3f}", f"{score['mean']:.3f}", interval, span, time, *rest])
+        )
+    for row in cases[0]["baselines"]:
+        if row["score"] is not None:
+            rest = [_text(row[name], digits) for name, digits in _SHOWN]
+            mark = "" if row["episodes"] == cases[0]["episodes"] else f" († first {row['episodes']})"
+            rows.append((row["score"], [f"{row['name']}{mark}", f"{row['score']:.3f}", "", "", "", "", *rest]))
+    for _, cells in sorted(rows, key=lambda item: -item[0]):
+        table.add_row(*cells)
+    console = Console()
+    console.print(table, width=max(console.width, 130), crop=False)
+
+
+_SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "n/a" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,64 @@
+"""A picture of what was learned: every seed a dot, baselines as lines. A PNG file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trainer.plots import GREEN, INK, KIND_COLOURS, STYLE, save_figure
+
+LOWEST = 0.2  # baselines below it say nothing about learners
+SPREAD = 0.5  # of a row's height, over which its seeds are strewn
+
+
+def plot_learning(cases: Sequence[dict[str, Any]], path: str | Path) -> Path:
+    """Scores of test episodes, a panel for every scenario and variant, a row for every algorithm."""
+    panels = list(dict.fromkeys((case["scenario"], case["variant"]) for case in cases))
+    groups = [[c for c in cases if (c["scenario"], c["variant"]) == panel] for panel in panels]
+    with rc_context(STYLE):
+        heights = [1.1 + 0.5 * len(group) for group in groups]
+        figure = Figure(figsize=(9.5, 0.5 + sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, panel, group in zip(all_axes, panels, groups, strict=True):
+            _panel(axes, ", ".join(panel), group)
+        all_axes[-1].set_xlabel(
+            "score on test episodes: 0 = grid only, 1 = perfect foresight; a dot is a seed, a bar the median"
+        )
+        return save_figure(figure, path)
+
+
+def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
+    cases = sorted(cases, key=lambda case: case["summary"]["score"]["median"])
+    for place, case in enumerate(cases):
+        scores = [run["score"] for run in case["runs"]]
+        offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(scores)) if len(scores) > 1 else np.zeros(1)
+        axes.scatter(scores, place + offsets, s=26, color=GREEN, alpha=0.85, zorder=3)
+        median = case["summary"]["score"]["median"]
+        axes.plot([median, median], [place - 0.36, place + 0.36], color=INK, linewidth=2, zorder=4)
+        axes.annotate(f"{median:.3f}", (median, place + 0.36), xytext=(0, 1), textcoords="offset points", ha="center",
+                      va="bottom", fontsize=8.5, fontweight="bold")  # fmt: skip
+    for row in cases[0]["baselines"]:
+        if row["score"] is None or row["score"] < LOWEST:
+            continue
+        colour = KIND_COLOURS[row["kind"]]
+        axes.axvline(row["score"], color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        name = row["name"].replace("mpc-", "MPC ")
+        axes.annotate(
+            name, (row["score"], 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+            rotation=30, ha="left", va="bottom", fontsize=8, color=colour,
+        )  # fmt: skip
+    lowest = min([run["score"] for case in cases for run in case["runs"]] + [0.6])
+    axes.set_xlim(min(lowest - 0.03, 0.6), 1.02)
+    axes.set_ylim(-0.6, len(cases) - 0.2)
+    names = [f"{case['algorithm']}, {case['minutes']:g} min × {case['threads']} thread" + "s" * (case["threads"] > 1)
+             for case in cases]  # fmt: skip
+    axes.set_yticks(range(len(cases)), names, color=INK)
+    axes.tick_params(length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(title, fontsize=11, pad=40)

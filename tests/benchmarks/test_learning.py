@@ -1,0 +1,44 @@
+"""The learning benchmark trains, scores, reads again what it has, and draws it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import learning
+from benchmarks.__main__ import main
+from benchmarks.learning_plot import plot_learning
+
+TINY = ("--episode_days=1", "--evaluation.seeds=[1, 2]", "--num_grids=4", "--horizon=4", "--compile=false")
+
+
+@pytest.mark.slow
+def test_what_is_trained_is_scored_kept_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> list[dict[str, Any]]:
+        return learning.run(
+            ["shac"], ["community-5"], ["no-links"], seeds=2, jobs=2, minutes=0.02, out=tmp_path, options=TINY
+        )
+
+    (case,) = run()
+    assert [r["seed"] for r in case["runs"]] == [0, 1]
+    assert case["summary"]["score"]["seeds"] == 2
+    assert case["summary"]["transferred_kwh"]["max"] == 0  # nobody is linked
+    assert {"optimum", "time-of-use", "mpc-noisy"} <= {row["name"] for row in case["baselines"]}
+    assert "--links.topology" in case["command"]
+    assert "shac, 2 seeds" in capsys.readouterr().out
+
+    monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
+    assert run() == [case]
+    picture = plot_learning([case, case | {"variant": "default"}], tmp_path / "learning.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learning", "--algorithms", "sac"]) == 2
+    assert "known are shac, ippo, mappo, qmix" in capsys.readouterr().err
+    assert main(["learning", "--variants", "free-lunch"]) == 2
+    assert "no-links" in capsys.readouterr().err
