@@ -102,7 +102,7 @@ export function cumulative(values) {
 /**
  * KPIs as parts of a wheel: 0 at the centre is the worst of the compared, 1 at the rim the best.
  * @param {Row[]} rows
- * @param {{key: string, good: "high"|"low", value: (row: Row) => number|null|undefined}[]} axes
+ * @param {{key: string, good: "high"|"low"|"neither", value: (row: Row) => number|null|undefined}[]} axes
  * @returns {{name: string, values: (number|null)[]}[]}
  */
 export function wheel(rows, axes) {
