@@ -1,4 +1,4 @@
-"""`python -m benchmarks env|power-flow|train|learning`"""
+"""`python -m benchmarks env|power-flow|train|learning|serve`"""
 
 from __future__ import annotations
 
@@ -81,7 +81,20 @@ def learning(
         print(f"wrote {plot_learning(cases, plot)}")
 
 
-SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning}
+def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) -> None:
+    """CPU time and latency of the live server's frames, beside Node's ws and websockets.broadcast.
+
+    Args:
+        soak_minutes: watch the server's memory for so long under a thousand viewers.
+    """
+    from benchmarks import serve as suite
+
+    cases = suite.run(quick, soak_minutes)
+    if json:
+        write_results(json, "serve", cases)
+
+
+SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning, "serve": serve}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -77,20 +77,23 @@ def electrical_distance(feeder: Feeder, buses: np.ndarray) -> np.ndarray:
 class Network(nn.Module):
     """The feeder with the prosumers on it."""
 
-    position: Tensor
-    order: Tensor
+    residents: Tensor
     agent_bus: Tensor
 
     def __init__(self, config: NetworkConfig, feeder: Feeder, agent_bus: np.ndarray):
         super().__init__()
         self.config, self.feeder = config, feeder
         injection_buses, position = np.unique(agent_bus, return_inverse=True)
-        self.one_agent_a_bus = len(injection_buses) == len(agent_bus)
+        counts = np.bincount(position.reshape(-1), minlength=len(injection_buses))
+        self.most_residents = int(counts.max())
         self.power_flow = PowerFlow(feeder, injection_buses=injection_buses.tolist(), iterations=config.iterations)
         self.reactive_ratio = math.tan(math.acos(config.power_factor))
         self.num_injections = len(injection_buses)
-        self.register_buffer("position", torch.from_numpy(position.reshape(-1)).int())
-        self.register_buffer("order", torch.from_numpy(np.argsort(position.reshape(-1))).int())
+        self.any_empty_place = bool((counts < self.most_residents).any())
+        residents = np.full((len(injection_buses), self.most_residents), len(agent_bus))  # that row is zeros
+        for bus, count in enumerate(counts):
+            residents[bus, :count] = np.flatnonzero(position.reshape(-1) == bus)
+        self.register_buffer("residents", torch.from_numpy(residents.T.reshape(-1)).int())
         self.register_buffer("agent_bus", torch.from_numpy(agent_bus).int())
 
     def forward(
@@ -118,10 +121,16 @@ class Network(nn.Module):
         return NetworkState(result, agent_voltage, None if all_live else flow.energised)
 
     def _to_buses(self, x: Tensor) -> Tensor:
-        """Sum agents' powers [N, B] onto the injection buses [k, B]."""
-        if self.one_agent_a_bus:
-            return x.index_select(0, self.order)
-        return x.new_zeros(self.num_injections, x.shape[1]).index_add(0, self.position, x)
+        """Sum agents' powers [N, B] onto the injection buses [k, B].
+
+        Gathered and added in order: the same result on every device and however the batch is split.
+        """
+        if self.any_empty_place:
+            x = torch.cat((x, torch.zeros_like(x[:1])))
+        places = x.index_select(0, self.residents)
+        if self.most_residents == 1:
+            return places
+        return places.view(self.most_residents, self.num_injections, x.shape[1]).sum(0)
 
     def _copper_plate(self, injection_kw: Tensor) -> NetworkState:
         """No network: nominal voltage, no losses."""

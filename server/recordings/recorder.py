@@ -26,6 +26,7 @@ from server.sinks import LiveFrame
 
 FLUSH_S = 0.4  # what a killed server loses at most, commit time aside; the promise is one second
 QUEUE_WEIGHT = 20_000  # prosumers in all waiting frames: some 50 MB
+BEGIN_S = 5.0  # how long who asks for a recording waits for its first line in the file
 RETRY_S = 10.0  # how long a locked file is waited for before recording stops
 
 
@@ -84,9 +85,10 @@ class Recorder:
     ):
         self.path, self.flush_s, self._on_warning = path, flush_s, on_warning
         self._limits = (cap_bytes, min_free_bytes, max_pages)
-        self._wake = threading.Condition()  # guards the four below
+        self._wake = threading.Condition()  # guards the six below
         self._queue: deque[_Begin | LiveFrame | _End] = deque()
-        self._weight = 0
+        self._weight, self._hurry = 0, False  # hurry: what is in the queue is not to wait for flush_s
+        self._begun: str | None = None  # id whose first line is in the file
         self._closing = False
         self._status = RecorderStatus("idle", None, 0, 0, None)
         # The thread's own:
@@ -104,6 +106,14 @@ class Recorder:
         """How recording stands."""
         return self._status
 
+    def settled(self, timeout_s: float = BEGIN_S) -> RecorderStatus:
+        """How recording stands, once a recording it names can be read; waits, so not for the run's thread."""
+        with self._wake:
+            self._wake.wait_for(
+                lambda: self._status.state != "recording" or self._status.recording == self._begun, timeout_s
+            )
+            return self._status
+
     def begin(self, run: RunAbout) -> str:
         """Begin a recording, ending the one before; returns its id."""
         now = time.time()
@@ -111,7 +121,8 @@ class Recorder:
         with self._wake:
             self._status = RecorderStatus("recording", name, 0, 0, None)
             self._queue.append(_Begin(name, run, now))
-            self._wake.notify()
+            self._hurry = True
+            self._wake.notify_all()
         return name
 
     def frame(self, frame: LiveFrame) -> None:
@@ -126,7 +137,8 @@ class Recorder:
             self._queue.append(frame)
             self._weight += weight
             if self._weight > QUEUE_WEIGHT // 2:
-                self._wake.notify()
+                self._hurry = True
+                self._wake.notify_all()
 
     def end(self, reason: str = "stopped") -> None:
         """End the recording; its last frames are committed at once."""
@@ -134,14 +146,15 @@ class Recorder:
             if self._status.state == "recording":
                 self._queue.append(_End(reason, time.time()))
             self._status = self._status._replace(state="idle", recording=None)
-            self._wake.notify()
+            self._hurry = True
+            self._wake.notify_all()
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """End and commit everything; whether that was done in time."""
         self.end("shutdown")
         with self._wake:
-            self._closing = True
-            self._wake.notify()
+            self._closing = self._hurry = True
+            self._wake.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -150,11 +163,10 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self._wake:
-                if not self._closing and self._weight <= QUEUE_WEIGHT // 2:
-                    self._wake.wait(self.flush_s)
+                self._wake.wait_for(lambda: self._hurry, self.flush_s)
                 items, closing = list(self._queue), self._closing
                 self._queue.clear()
-                self._weight = 0
+                self._weight, self._hurry = 0, False
             for item in items:
                 self._guarded(self._take, item)
             self._guarded(self._flush)
@@ -192,6 +204,9 @@ class Recorder:
         self._writing, run = item.id, item.run
         self._writer = RecordingWriter(self.path, *self._limits)
         self._writer.begin(item.id, item.wall, run.scenario, run.policy, run.seed, dict(run.about))
+        with self._wake:
+            self._begun = item.id
+            self._wake.notify_all()
         self._on_warning(None)
 
     def _flush(self) -> None:
@@ -235,6 +250,7 @@ class Recorder:
             if self._status.recording == self._writing:
                 warning = f"recording stopped, the run goes on: {reason}"
                 self._status = self._status._replace(state="stopped", warning=warning)
+                self._wake.notify_all()
             else:  # the run has ended meanwhile, or another has begun
                 warning = f"the last recording is cut short: {reason}"
                 self._status = self._status._replace(warning=warning)

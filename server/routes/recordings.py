@@ -64,8 +64,8 @@ def recordings(
 
 @main.get("/recording")
 def now(shared: Shared) -> RecordingNow:
-    """Whether the run is being recorded, and what is wrong if it is not."""
-    status: RecorderStatus | None = shared.archive.recorder.status if shared.archive.recorder else None
+    """Whether the run is being recorded, and what is wrong if it is not; a recording it names can be read."""
+    status: RecorderStatus | None = shared.archive.recorder.settled() if shared.archive.recorder else None
     if status is None:
         return RecordingNow(state="off", recording=None, written=0, dropped=0, warning=None)
     return RecordingNow(**status._asdict())

@@ -70,6 +70,17 @@ def recorded(recorder: Recorder, frames: list[LiveFrame], run: RunAbout = RUN) -
     return name
 
 
+def test_a_recording_that_is_named_can_be_read(path: Path, store: RecordingStore) -> None:
+    recorder = Recorder(path, cap_bytes=CAP, flush_s=30.0)
+    try:
+        for _ in range(20):
+            name = recorder.begin(RUN)
+            assert recorder.settled().recording == name
+            assert store.get(name).id == name
+    finally:
+        assert recorder.close()
+
+
 def test_what_is_recorded_is_read_back(make: Make, store: RecordingStore) -> None:
     frames = [frame(step) for step in range(600)]
     name = recorded(make(), frames)

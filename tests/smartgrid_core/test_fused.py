@@ -155,10 +155,28 @@ SMALL = ["community-5", "islanded", "outage", "price-spike", "high-solar", "high
     "name", SMALL + [pytest.param(n, marks=pytest.mark.slow) for n in list_scenarios() if n not in SMALL]
 )
 def test_the_simulator_is_the_same(name: str) -> None:
-    """Over windows and ends of episodes; by the pass in C++, not by something it fell back to."""
+    """Over windows and ends of episodes; by the pass in C++ where it is small enough, else by torch.compile."""
     eager, fast = compiled_and_eager(name, 21)
     assert_same_steps(eager, fast, 40)
-    assert all(isinstance(f._fused, Fused) for f in (fast._advance, fast._course))  # pyright: ignore[reportFunctionMemberAccess]
+    in_one_pass = name != "town-1000"
+    for function in (fast._advance, fast._course):
+        assert isinstance(function._fused, Fused) == in_one_pass  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def test_several_prosumers_at_a_bus() -> None:
+    """Their powers are summed alike in one pass and in torch.compile's graph, which gradients need."""
+    config = community(7, network={"buses": 5}, forecast={"window_edges_h": [1]})
+    assert_same_steps(*(Simulator(config, 5, auto_reset=True, compile=c) for c in (False, True)), steps=8)
+    gradients = []
+    for compile in (False, True):
+        sim = Simulator(config, 5, seed=1, compile=compile)
+        state, _ = sim.reset()
+        action = torch.full((5, 7, sim.action_dim), 0.3, requires_grad=True)
+        state, out = sim.step(state, action)
+        out.network.loss_kw.sum().backward()
+        gradients.append(action.grad)
+    assert gradients[0].abs().max() > 0
+    assert torch.allclose(*gradients, atol=1e-6)
 
 
 class Scale:
