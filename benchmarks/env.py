@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import seconds_per_call
+from benchmarks.machine import seconds_per_call, wide
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.pettingzoo_env import parallel_env
 
@@ -118,5 +118,4 @@ def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:
             f"{c['us_per_call']:,.0f} ({c['us_low']:,.0f}–{c['us_high']:,.0f})", f"{c['agent_steps_per_s']:,.0f}",
             f"{c['ratio_to_parallel_env']:,.1f}",
         )  # fmt: skip
-    console = Console()
-    console.print(table, width=max(console.width, 120), crop=False)
+    wide().print(table)

@@ -19,6 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import wide
 from smartgrid_core.errors import ConfigError
 
 OUT = Path("runs/learning")
@@ -181,8 +182,7 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
             rows.append((row["score"], [f"{row['name']}{mark}", f"{row['score']:.3f}", "", "", "", "", *rest]))
     for _, cells in sorted(rows, key=lambda item: -item[0]):
         table.add_row(*cells)
-    console = Console()
-    console.print(table, width=max(console.width, 130), crop=False)
+    wide(150).print(table)
 
 
 _SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))

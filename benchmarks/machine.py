@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 PEERS = ("torch", "numpy", "power-grid-model", "pandapower", "torchrl", "ray")  # whose versions are told
 
@@ -38,6 +39,11 @@ def write_results(path: Path, name: str, cases: list[dict[str, Any]], device: to
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"benchmark": name, "machine": describe_machine(device), "cases": cases}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def wide(least: int = 130) -> Console:
+    """A console at least so wide: tables written to a file are whole."""
+    return Console(width=max(Console().width, least))
 
 
 def seconds_per_call(

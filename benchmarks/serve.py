@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.machine import wide
 from benchmarks.viewers import WARM_UP_S
 
 PEERS = Path(__file__).parent / "peers"
@@ -80,9 +81,10 @@ def run(quick: bool = False, soak_minutes: float = 0.0) -> list[dict[str, Any]]:
             for _ in range(rounds):
                 for contestant in contestants:
                     found[contestant.name].append(_window(contestant, viewers, seconds))
+            asked = _window(ours, viewers, seconds, asking=True)
             for contestant in contestants:
-                records.append(_record(contestant, scenario, viewers, found[contestant.name]))
-            records[-len(contestants)]["idle_cpu_share"] = idle
+                extra = {} if contestant.peer else {"idle_cpu_share": idle, "asked": asked}
+                records.append(_record(contestant, scenario, viewers, found[contestant.name]) | extra)
             if scenario == "community-5":
                 records.append({"case": "deaf", **_window(ours, few, max(seconds, 12.0), deaf=10)})
                 if soak_minutes:
@@ -149,8 +151,10 @@ def _idle(ours: Contestant, seconds: float) -> float:
     return (ours.cpu_s - before) / seconds
 
 
-def _window(contestant: Contestant, viewers: int, seconds: float, deaf: int = 0) -> dict[str, Any]:
-    """Connect viewers, let them watch, and hear what they saw."""
+def _window(
+    contestant: Contestant, viewers: int, seconds: float, deaf: int = 0, asking: bool = False
+) -> dict[str, Any]:
+    """Connect viewers, let them watch, and hear what they saw; `asking`: commands and requests come meanwhile."""
     files, memory = contestant.open_files, contestant.memory_mib
     command = [sys.executable, "-m", "benchmarks.viewers", "--port", str(contestant.port), "--count", str(viewers)]
     command += ["--deaf", str(deaf), "--seconds", str(seconds)]
@@ -163,11 +167,11 @@ def _window(contestant: Contestant, viewers: int, seconds: float, deaf: int = 0)
     process.stdin.write("go\n")
     process.stdin.flush()
     time.sleep(WARM_UP_S)
-    asking = None if contestant.peer else _Asking(contestant.port)
+    asker = _Asking(contestant.port) if asking else None
     before, begin = contestant.cpu_s, time.monotonic()
     time.sleep(seconds)
     cpu, lasted = contestant.cpu_s - before, time.monotonic() - begin
-    asked = {} if asking is None else asking.end()
+    asked = {} if asker is None else asker.end()
     during = contestant.memory_mib
     seen = json.loads(process.communicate()[0])
     time.sleep(1.0)
@@ -257,9 +261,19 @@ def _record(contestant: Contestant, scenario: str, viewers: int, windows: list[d
 
 
 def _print(records: list[dict[str, Any]]) -> None:
-    console = Console()
+    console = wide(140)
     table = Table(title=f"Broadcasting at {HZ:g} Hz, servers on one core, viewers on another")
-    columns = ("server", "prosumers", "viewers", "bytes", "CPU µs\na message", "", "latency\np99 ms", "worst gap\ns")
+    columns = (
+        "server",
+        "prosumers",
+        "viewers",
+        "bytes",
+        "CPU µs\na message",
+        "",
+        "of a core,\nno viewer",
+        "latency\np99 ms",
+        "worst gap\ns",
+    )
     for column in (*columns, "least got\nof all frames", "ack p99\nms", "REST p99\nms"):
         table.add_column(column, justify="left" if column == "server" else "right")
     for r in records:
@@ -268,10 +282,11 @@ def _print(records: list[dict[str, Any]]) -> None:
             table.add_row(
                 r["name"], r["scenario"], f"{r['viewers']:,}", f"{window['bytes_per_message']:,.0f}",
                 f"{r['cpu_us_per_message']:.1f}", f"({r['cpu_us_low']:.1f}–{r['cpu_us_high']:.1f})",
+                f"{r['idle_cpu_share']:.0%}" if "idle_cpu_share" in r else "",
                 f"{r['latency_p99_ms']:.0f}", f"{r['worst_gap_s']:.2f}", f"{r['least_share']:.0%}",
-                *(f"{window[k]['p99']:.0f}" if k in window else "" for k in ("ack_ms", "rest_ms")),
+                *(f"{r['asked'][k]['p99']:.0f}" if "asked" in r else "" for k in ("ack_ms", "rest_ms")),
             )  # fmt: skip
-    console.print(table, width=max(console.width, 130), crop=False)
+    console.print(table)
     for r in records:
         if r["case"] == "deaf":
             memory = " → ".join(f"{m:.0f}" for m in r["memory_mib"])

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import wide
 from smartgrid_core import GridConfig, Simulator
 from trainer.config import TrainConfig, load_train_config
 from trainer.learner import make_learner
@@ -244,5 +245,4 @@ def _print(records: list[dict[str, Any]], threads: int, device: str) -> None:
             r["name"], f"{r['env_steps_per_s']:,.0f}", f"{r['env_steps_per_cpu_s']:,.0f} {spread}",
             f"{r['agent_steps_per_cpu_s']:,.0f}", *ratios,
         )  # fmt: skip
-    console = Console()
-    console.print(table, width=max(console.width, 120), crop=False)
+    wide().print(table)

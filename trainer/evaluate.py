@@ -29,6 +29,7 @@ from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 from trainer import evaluation_cache
 from trainer.scoreboard import Outcome, Scoreboard, build
+from trainer.validation import MAX_PLANNED, is_planned
 
 GRID_ONLY, OPTIMUM = "grid_only", "optimum"
 RULES = (GRID_ONLY, "random", "idle", "self-consumption", "time-of-use")
@@ -52,7 +53,8 @@ def evaluate(
     """Score controllers and baselines on the test episodes of a scenario.
 
     Everybody meets the same episodes: one grid a seed. `grid_only` and the optimum are always run, because
-    the score is made of them; they are listed only where `against` asks for it.
+    the score is made of them; they are listed only where `against` asks for it. A community too large to be planned
+    (`is_planned`) has neither optimum nor model predictive control: its board holds costs and no scores.
 
     Args:
         config: a GridConfig, or the name or path of a scenario.
@@ -85,7 +87,7 @@ class Evaluation:
     scoreboard: Scoreboard
     outcomes: dict[str, Outcome]  # by the name of the row
     grid_only: Outcome
-    optimum: Outcome
+    optimum: Outcome | None  # None: too many prosumers to plan it
 
 
 class Watch:
@@ -127,7 +129,8 @@ def evaluate_in_detail(
     names = baseline_names(config, against)
     if not names and not controllers:
         raise ConfigError("nothing to evaluate: give a policy, or baselines to list (against = 'all')")
-    needed = list(dict.fromkeys([GRID_ONLY, OPTIMUM, *names]))
+    references = [GRID_ONLY, OPTIMUM] if is_planned(config) else [GRID_ONLY]
+    needed = list(dict.fromkeys([*references, *names]))
     watch.plan(len(needed) + len(controllers), config.episode_steps)
     runner = _Runner(config, seeds, torch.device(device), watch)
     baselines: dict[str, Outcome] = {}
@@ -136,8 +139,9 @@ def evaluate_in_detail(
         baselines[name] = runner.baseline(name, episodes, cache, anew=watch.records and name in names)
     scored = [runner.controller(controller) for controller in controllers]
     outcomes = _unique_names([*scored, *(baselines[name] for name in names)])
-    board = build(config.name, seeds, outcomes, baselines[GRID_ONLY], baselines[OPTIMUM])
-    return Evaluation(board, {o.name: o for o in outcomes}, baselines[GRID_ONLY], baselines[OPTIMUM])
+    optimum = baselines.get(OPTIMUM)
+    board = build(config.name, seeds, outcomes, baselines[GRID_ONLY], optimum)
+    return Evaluation(board, {o.name: o for o in outcomes}, baselines[GRID_ONLY], optimum)
 
 
 def baseline_names(config: GridConfig, against: Against) -> list[str]:
@@ -150,6 +154,7 @@ def baseline_names(config: GridConfig, against: Against) -> list[str]:
     mpc = [f"mpc-{kind}" for kind in kinds if kind != "none"]
     groups = {"rules": list(RULES), "mpc": mpc, OPTIMUM: [OPTIMUM], "none": []}
     groups["all"] = [*groups["rules"], *mpc, OPTIMUM]
+    planned = ["mpc", *mpc, OPTIMUM]
     wanted = against.split(",") if isinstance(against, str) else list(against or [])
     asked: set[str] = set()
     for word in (text.strip() for text in wanted):
@@ -158,8 +163,13 @@ def baseline_names(config: GridConfig, against: Against) -> list[str]:
             near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(f"against = {word!r}: {hint}known are {', '.join(known)}")
+        if word in planned and not is_planned(config):
+            raise ConfigError(
+                f"against = {word!r}: {config.name} has {config.num_agents:,} prosumers, planning takes at most "
+                f"{MAX_PLANNED}; compare with rules"
+            )
         asked.update(groups.get(word, [word]))
-    return [name for name in groups["all"] if name in asked]
+    return [name for name in groups["all"] if name in asked and (is_planned(config) or name not in planned)]
 
 
 def record_episode(

@@ -136,7 +136,7 @@ class Scoreboard:
     episodes: int
     rows: tuple[Row, ...]
     grid_only_eur: float  # mean J at score 0
-    optimum_eur: float  # mean J at score 1
+    optimum_eur: float | None  # mean J at score 1; None: too many prosumers to plan it, no score
     seeds: tuple[int, ...] = field(default=())
 
     def row(self, name: str) -> Row:
@@ -190,31 +190,35 @@ class Scoreboard:
 
 
 def build(
-    scenario: str, seeds: Sequence[int], outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome
+    scenario: str, seeds: Sequence[int], outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome | None
 ) -> Scoreboard:
     """Score outcomes and sort them, best first.
 
     Each is compared with `grid_only` and the `optimum` on the episodes it ran, so that a controller too slow
-    for all of them is still scored on equal terms.
+    for all of them is still scored on equal terms. Without an optimum there are costs and no scores.
 
     Raises:
         ValueError: `optimum` carries no bound, or an outcome has more episodes than the two references.
     """
-    if optimum.bound_j is None:
+    if optimum is not None and optimum.bound_j is None:
         raise ValueError(f"{optimum.name} has no bound_j: the score needs the program's value per episode")
-    rows = [_row(outcome, grid_only, optimum.bound_j) for outcome in outcomes]
+    bound = None if optimum is None else optimum.bound_j
+    rows = [_row(outcome, grid_only, bound) for outcome in outcomes]
     rows.sort(key=lambda row: (row.score is None, -(row.score or 0.0), row.cost_eur))
     return Scoreboard(
         scenario=scenario, episodes=len(seeds), rows=tuple(rows), seeds=tuple(seeds),
-        grid_only_eur=float(grid_only.cost_j.mean()), optimum_eur=float(optimum.bound_j.mean()),
+        grid_only_eur=float(grid_only.cost_j.mean()), optimum_eur=None if bound is None else float(bound.mean()),
     )  # fmt: skip
 
 
-def _row(outcome: Outcome, grid_only: Outcome, bound_j: np.ndarray) -> Row:
+def _row(outcome: Outcome, grid_only: Outcome, bound_j: np.ndarray | None) -> Row:
     episodes = len(outcome.cost_j)
-    if episodes > min(len(bound_j), len(grid_only.cost_j)):
-        raise ValueError(f"{outcome.name} ran {episodes} episodes, the references {len(bound_j)}: run them on as many")
-    result = score(outcome.cost_j, grid_only.cost_j[:episodes], bound_j[:episodes])
+    known = len(grid_only.cost_j) if bound_j is None else min(len(bound_j), len(grid_only.cost_j))
+    if episodes > known:
+        raise ValueError(f"{outcome.name} ran {episodes} episodes, the references {known}: run them on as many")
+    result = None
+    if bound_j is not None:
+        result = score(outcome.cost_j, grid_only.cost_j[:episodes], bound_j[:episodes])
     cost, *cost_ci = mean_interval(outcome.cost_j)
     kpis = {name: mean_interval(values) for name, values in outcome.kpis.items()}
     return Row(

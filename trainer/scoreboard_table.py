@@ -117,13 +117,18 @@ def _name(row: Row, episodes: int) -> Text:
 
 def footnotes(board: Scoreboard) -> list[str]:
     """What a reader needs in order not to misread the table."""
-    notes = [
+    reference = (
         f"score: share of the possible saving; 0 = grid_only ({board.grid_only_eur:,.2f} EUR: no battery, no "
-        f"transfers), 1 = perfect foresight with the core losses alone ({board.optimum_eur:,.2f} EUR).",
+        f"transfers), 1 = perfect foresight with the core losses alone ({board.optimum_eur:,.2f} EUR)."
+        if board.optimum_eur is not None
+        else f"score n/a: too many prosumers to plan the optimum; grid_only costs {board.grid_only_eur:,.2f} EUR."
+    )
+    notes = [
+        reference,
         "cost: mean per episode, less the worth of the energy the batteries gained. "
         "Compare controllers with equal forecasts only.",
     ]
-    if any(row.score is None for row in board.rows):
+    if board.optimum_eur is not None and any(row.score is None for row in board.rows):
         notes.append("score n/a: even the optimum saves less than 1 % of what grid_only costs.")
     fewer = sorted({row.episodes for row in board.rows if row.episodes < board.episodes})
     if fewer:

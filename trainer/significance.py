@@ -31,23 +31,23 @@ class Pair:
     better: str | None  # the cheaper one where p_holm < 0.05
 
 
-def paired(outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome) -> list[Pair]:
+def paired(outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome | None) -> list[Pair]:
     """Every two outcomes compared, in their order.
 
     Args:
         outcomes: on the same episodes, or on the first so many.
-        grid_only, optimum: the references of the score; the optimum carries its bound.
+        grid_only, optimum: the references of the score; the optimum carries its bound. None: there is no score.
     """
     pairs = [_pair(a, b, grid_only, optimum) for a, b in combinations(outcomes, 2)]
     corrected = holm([pair["p"] for pair in pairs])
     return [Pair(**pair, p_holm=p, better=_better(pair, p)) for pair, p in zip(pairs, corrected, strict=True)]
 
 
-def _pair(a: Outcome, b: Outcome, grid_only: Outcome, optimum: Outcome) -> dict:
+def _pair(a: Outcome, b: Outcome, grid_only: Outcome, optimum: Outcome | None) -> dict:
     episodes = min(len(a.cost_j), len(b.cost_j))
     difference = a.cost_j[:episodes] - b.cost_j[:episodes]
     mean, *interval = mean_interval(difference)
-    reference, bound = grid_only.cost_j[:episodes], optimum.bound_j
+    reference, bound = grid_only.cost_j[:episodes], None if optimum is None else optimum.bound_j
     points = None
     if bound is not None:  # a controller that costs `difference` more than grid_only scores score_a − score_b
         points = score(reference + difference, reference, bound[:episodes])

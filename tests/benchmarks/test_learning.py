@@ -29,7 +29,7 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert case["summary"]["transferred_kwh"]["max"] == 0  # nobody is linked
     assert {"optimum", "time-of-use", "mpc-noisy"} <= {row["name"] for row in case["baselines"]}
     assert "--links.topology" in case["command"]
-    assert "2 test episodes" in capsys.readouterr().out
+    assert "shac, 2 seeds" in capsys.readouterr().out
 
     monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
     assert run() == [case]

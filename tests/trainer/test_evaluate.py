@@ -202,3 +202,15 @@ def test_a_shipped_policy_is_found_by_name_and_fits_the_scenarios_of_its_shape()
         assert policy.act(state, obs).shape == (2, sim.num_agents, sim.action_dim)
     with pytest.raises(ConfigError, match="community-5"):
         find_checkpoint("no-such-run")
+
+
+def test_a_community_too_large_to_plan_is_told_by_its_costs(tmp_path: Path) -> None:
+    town = GridConfig.load("community-5", **TINY, prosumers=[{"name": "home", "count": 65}])
+    board = evaluate(town, [Policy()], seeds=SEEDS, cache=False)
+    assert board.optimum_eur is None
+    assert [row.name for row in board.rows] == sorted((r.name for r in board.rows), key=lambda n: board.row(n).cost_eur)
+    assert {row.name for row in board.rows} == {"ippo (test)", *baseline_names(town, "rules")}
+    assert all(row.score is None for row in board.rows)
+    assert Scoreboard.from_dict(json.loads(board.to_json())) == board
+    with pytest.raises(ConfigError, match="65 prosumers, planning takes at most 64"):
+        evaluate(town, seeds=SEEDS, against="optimum")
