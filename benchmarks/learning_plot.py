@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from trainer.plots import GREEN, INK, KIND_COLOURS, STYLE, save_figure
 
-LOWEST = 0.2  # baselines below it say nothing about learners
+LEFT = 0.6  # where the axis begins, unless a learner is worse; baselines before it are left out
 SPREAD = 0.5  # of a row's height, over which its seeds are strewn
 
 
@@ -34,6 +34,8 @@ def plot_learning(cases: Sequence[dict[str, Any]], path: str | Path) -> Path:
 
 
 def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
+    left = min(min(run["score"] for case in cases for run in case["runs"]) - 0.03, LEFT)
+    axes.set_xlim(left, 1.02)
     cases = sorted(cases, key=lambda case: case["summary"]["score"]["median"])
     for place, case in enumerate(cases):
         scores = [run["score"] for run in case["runs"]]
@@ -44,7 +46,7 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
         axes.annotate(f"{median:.3f}", (median, place + 0.36), xytext=(0, 1), textcoords="offset points", ha="center",
                       va="bottom", fontsize=8.5, fontweight="bold")  # fmt: skip
     for row in cases[0]["baselines"]:
-        if row["score"] is None or row["score"] < LOWEST:
+        if row["score"] is None or row["score"] < left:
             continue
         colour = KIND_COLOURS[row["kind"]]
         axes.axvline(row["score"], color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
@@ -53,8 +55,6 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
             name, (row["score"], 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
             rotation=30, ha="left", va="bottom", fontsize=8, color=colour,
         )  # fmt: skip
-    lowest = min([run["score"] for case in cases for run in case["runs"]] + [0.6])
-    axes.set_xlim(min(lowest - 0.03, 0.6), 1.02)
     axes.set_ylim(-0.6, len(cases) - 0.2)
     names = [f"{case['algorithm']}, {case['minutes']:g} min × {case['threads']} thread" + "s" * (case["threads"] > 1)
              for case in cases]  # fmt: skip
