@@ -56,7 +56,7 @@ lint: setup web ## style, types, import directions
 
 bench: setup ## speed against peers, written to benchmarks/results/
 	$(BIN)/python -m benchmarks env --json benchmarks/results/env-$(DEVICE).json --device $(DEVICE)
-	$(BIN)/python -m benchmarks power-flow --json benchmarks/results/power-flow.json
+	$(BIN)/python -m benchmarks power-flow --json benchmarks/results/power-flow-cpu.json
 
 clean: ## remove what can be made again
 	rm -rf .venv web/node_modules .pytest_cache .ruff_cache .hypothesis build *.egg-info

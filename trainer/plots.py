@@ -34,7 +34,7 @@ KIND_NAMES = {
 }
 MAX_PROSUMERS = 12  # small multiples stay legible
 SCORE_FLOOR = -0.25  # where bars of scores below it end
-COLUMNS_X = (1.075, 1.165)  # right ends of the columns beside the scoreboard's bars, in widths of the axes
+COLUMNS_X = (1.075, 1.185)  # right ends of the columns beside the scoreboard's bars, in widths of the axes
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.edgecolor": "#B8BCC4", "axes.labelcolor": INK, "text.color": INK,
