@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ def run(
         minutes: of training a seed; None: `MINUTES` of the algorithm.
         device: of the training.
         out: folder of the runs.
-        options: for the trainer, after all others.
+        options: further ones of the trainer.
 
     Raises:
         ConfigError: an unknown algorithm or variant, or a training that failed.
@@ -94,10 +95,16 @@ def run(
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
                     "threads": max(1, (os.cpu_count() or 1) // jobs), "command": shown(command),
+                    "trained": _time_of(out / name / "seeds.json"),
                 }  # fmt: skip
                 records.append(case | _figures(content, board))
                 show(records, scenario, variant)
     return records
+
+
+def _time_of(path: Path) -> str:
+    """When a case was trained, which may be long before its figures are read again."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
 
 
 def shown(command: Sequence[str]) -> str:

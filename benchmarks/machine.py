@@ -17,7 +17,16 @@ from typing import Any
 import torch
 from rich.console import Console
 
-PEERS = ("torch", "numpy", "power-grid-model", "pandapower", "torchrl", "ray")  # whose versions are told
+PEERS = (
+    "torch",
+    "numpy",
+    "power-grid-model",
+    "pandapower",
+    "torchrl",
+    "ray",
+    "websockets",
+    "uvicorn",
+)  # whose versions are told
 
 
 def describe_machine(device: torch.device | None = None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from benchmarks.viewers import WARM_UP_S
 
 PEERS = Path(__file__).parent / "peers"
 HZ = 10.0
-SERVER_CORE, VIEWER_CORE = 0, 1
+SERVER_CORE, VIEWER_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -188,9 +189,8 @@ class _Asking:
     def __init__(self, port: int):
         self._base, self._over = f"127.0.0.1:{port}", threading.Event()
         self.times: dict[str, list[float]] = {"ack": [], "rest": []}
-        self._threads = [threading.Thread(target=target) for target in (self._command, self._request)]
-        for thread in self._threads:
-            thread.start()
+        self._threads = ThreadPoolExecutor(2)
+        self._asked = [self._threads.submit(target) for target in (self._command, self._request)]
 
     def _command(self) -> None:
         with connect(f"ws://{self._base}/ws/grid", compression=None, max_size=None, proxy=None) as socket:
@@ -220,10 +220,11 @@ class _Asking:
                 self.times["rest"].append(time.perf_counter() - begin)
 
     def end(self) -> dict[str, Any]:
-        """Stop; percentiles in ms."""
+        """Stop; percentiles in ms. Raises what an answer raised."""
         self._over.set()
-        for thread in self._threads:
-            thread.join()
+        with self._threads:
+            for asked in self._asked:
+                asked.result()
         return {
             f"{name}_ms": {f"p{p}": float(np.percentile(times, p)) * 1e3 for p in (50, 99)}
             for name, times in self.times.items() if times

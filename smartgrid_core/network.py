@@ -123,7 +123,7 @@ class Network(nn.Module):
     def _to_buses(self, x: Tensor) -> Tensor:
         """Sum agents' powers [N, B] onto the injection buses [k, B].
 
-        Gathered and added in order: the same result on every device and however the batch is split.
+        Gathered and added in order; scattered additions come in any order on a GPU.
         """
         if self.any_empty_place:
             x = torch.cat((x, torch.zeros_like(x[:1])))
