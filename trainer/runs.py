@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 
 import orjson
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
@@ -120,12 +121,12 @@ class RunFolder:
         target = self.checkpoints / name
         temporary = Path(tempfile.mkdtemp(dir=self.checkpoints, prefix=f".{name}."))
         try:
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in weights.items()},
-                temporary / "weights.safetensors",
-            )
+            tensors = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
+            write_atomically(temporary / "weights.safetensors", save(tensors))
             for rank, part in enumerate([training] if isinstance(training, Mapping) else training or []):
-                torch.save(dict(part), temporary / (f"training-{rank}.pt" if rank else "training.pt"))
+                data = io.BytesIO()  # as torch, on a full disk, raises anything but OSError
+                torch.save(dict(part), data)
+                write_atomically(temporary / (f"training-{rank}.pt" if rank else "training.pt"), data.getvalue())
             text = json.dumps({"format": FORMAT, **about}, indent=2, default=str) + "\n"
             write_atomically(temporary / "about.json", text.encode())
             old = self.checkpoints / f".{name}.old"
@@ -153,8 +154,11 @@ class RunFolder:
         """
         path = self._find_training(name, rank)
         if path is None:
+            began = (self.path / "config.json").exists()
+            hint = f"the run ended before its first: delete {self.path}" if began else "no run began there: start it"
             raise ConfigError(
-                f"nothing to resume: {self.checkpoints / name} holds no training state; start without --resume"
+                f"nothing to resume: {self.checkpoints / name} holds no training state; {hint}, without --resume, or "
+                "give another folder with --out"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -96,7 +96,7 @@ class Training:
         try:
             self._run()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise TrainingError(
                 f"{error.strerror} at iteration {self.iteration}: free space for {self.folder.path} and --resume from "

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -228,6 +231,20 @@ def test_a_run_that_broke_is_drawn_and_not_repeated_by_torchrun(
     training = Training(calmer, scenario, tmp_path / "run", resume=True)
     training.run()
     assert training.iteration == 3
+
+
+def test_what_the_system_does_not_write_ends_a_real_run_with_a_remedy(tmp_path: Path) -> None:
+    """A limit on files between the weights (144 KB) and what resuming needs, as a full disk would be met."""
+    limit = 200_000
+    options = ["--num_grids=4", "--horizon=4", "--iterations=3", "--validation_episodes=1", "--compile=false"]
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", *options, "--no-evaluate", "--out", str(tmp_path / "run")],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "File too large at iteration" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "run/checkpoints").glob(".*"))
 
 
 def test_a_full_disk_stops_with_a_remedy(tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
