@@ -21,7 +21,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.decisions import decision_us
 from benchmarks.machine import wide
+from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 
 OUT = Path("runs/learning")
@@ -98,6 +100,8 @@ def run(
                     "command": shown(command),
                     "trained": _time_of(out / name / "seeds.json"),
                 }  # fmt: skip
+                adapted = GridConfig.load(scenario, **VARIANTS[variant].overrides)
+                case["decision"] = decision_us(adapted, out / name)
                 records.append(case | _figures(content, board))
                 show(records, scenario, variant)
     return records
@@ -207,7 +211,14 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
             rows.append((row["score"], [f"{row['name']}{mark}", f"{row['score']:.3f}", "", "", "", "", *rest]))
     for _, cells in sorted(rows, key=lambda item: -item[0]):
         table.add_row(*cells)
-    wide(150).print(table)
+    console = wide(150)
+    console.print(table)
+    for case in cases:
+        if decision := case.get("decision"):
+            console.print(
+                f"  a step's decision of a community: {case['algorithm']} {decision['policy_us']:.2f} µs in a batch of "
+                f"{decision['grids']:,}, {decision['mpc']} {decision['mpc_us']:,.0f} µs: {decision['ratio']:,.0f} times"
+            )
 
 
 _SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))

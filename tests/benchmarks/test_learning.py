@@ -33,7 +33,10 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert "shac, 2 seeds" in capsys.readouterr().out
 
     monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
-    assert run() == [case]
+    (again,) = run()
+    decisions = [record.pop("decision") for record in (case, again)]
+    assert all(d["ratio"] == d["mpc_us"] / d["policy_us"] > 0 for d in decisions)
+    assert again == case
     picture = plot_learning([case, case | {"variant": "default"}], tmp_path / "learning.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
