@@ -1,11 +1,11 @@
-"""`python -m benchmarks env|power-flow|train|learning|serve|all|report`"""
+"""`python -m benchmarks env|power-flow|train|learning|serve|all|report|peers`"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -132,7 +132,24 @@ def report(results: Path = RESULTS, out: Path = Path("docs/benchmarks.md"), imag
         print(f"wrote {path}")
 
 
-COMMANDS = SUITES | {"all": everything, "report": report}
+def peers(
+    action: tyro.conf.Positional[Literal["list", "install"]], names: tyro.conf.Positional[tuple[str, ...]] = ()
+) -> None:
+    """Virtual environments of other packages that `env` measures beside ours.
+
+    Args:
+        action: list what is there, or install.
+        names: of those to install; none: all.
+    """
+    from benchmarks import peer_environments
+
+    if action == "list":
+        peer_environments.show()
+    elif failed := peer_environments.install(names):
+        raise UserError(f"{', '.join(failed)} could not be installed, see above; the benchmarks leave them out")
+
+
+COMMANDS = SUITES | {"all": everything, "report": report, "peers": peers}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,8 +24,8 @@ def _peers(cases: list[Case]) -> list[str]:
         return []
     lines = ["### Beside other environments", ""]
     lines += [
-        "Each in an environment of its own, one thread, random actions, in turns within the same run. *Ours* is",
-        "`Simulator.step` of a community with as many prosumers, everything included, on as many communities as said.",
+        "Each in a process of its own, one thread, by CPU time, in turns within the same run. *Ours* is",
+        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch.",
         "",
     ]
     columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s", "ratio")
@@ -49,16 +49,16 @@ def _limits(cases: list[Case]) -> list[str]:
         return []
     lines = ["### Limits of the machine", ""]
     lines += [
-        f"One thread copies {number(limits['copy_gb_per_s'])} GB/s (read and written bytes both counted) and "
+        f"On {limits['threads']} threads it copies {number(limits['copy_gb_per_s'])} GB/s, read plus written, and "
         f"multiplies matrices at {number(limits['gemm_gflop_per_s'])} GFLOP/s in float32. A step of one community "
-        f"must move {limits['bytes_per_env_step']:,} bytes: {limits['bytes_read']:,} read, "
-        f"{limits['bytes_written']:,} written.",
+        f"must read {limits['bytes_read']:,} bytes and write {limits['bytes_written']:,}, and does "
+        f"{limits['flop_per_env_step']:,} operations in its eager form.",
         "",
     ]
-    columns = ("what", "grids", "ns an env-step", "GB/s", "of the copy rate")
+    columns = ("what", "grids", "ns an env-step", "GB/s", "of copying", "GFLOP/s", "of multiplying")
     return lines + table(columns, (
         (r["name"], f"{r['num_grids']:,}", number(r["ns_per_env_step"]), number(r["gb_per_s"]),
-         f"{r['fraction']:.0%}")
+         f"{r['fraction']:.0%}", number(r["gflop_per_s"]), f"{r['fraction_of_gemm']:.0%}")
         for r in limits["achieved"]
     ))  # fmt: skip
 
