@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.learning_plot import plot_learning
 from benchmarks.report.markdown import Case
@@ -41,9 +41,11 @@ def _throughput(cases: list[Case], path: Path) -> Path:
             label += "" if power_flow else ", no power flow"
             style = {"linestyle": "-" if power_flow else "--", "marker": "o" if ours else "D", "markersize": 4}
             axes.plot(*zip(*line, strict=True), color=colour, label=label, **style)
-        for peer, colour in zip((c for c in cases if c.get("case") == "peer"), PEER_COLOURS * 3, strict=False):
+        peers = [c for c in cases if c.get("case") == "peer"]
+        for peer, colour, marker in zip(peers, PEER_COLOURS * 3, "s^vP*Xdph<>" * 3, strict=False):
             place = [peer["num_grids"]], [peer["agent_steps_per_cpu_s"]]
-            axes.plot(*place, "s", color=colour, label=f"{peer['name']}, {peer['agents']} agents (per CPU-s)")
+            label = f"{peer['name']} (per CPU-s; agents: {peer['agents']})"
+            axes.plot(*place, marker, markersize=7, color=colour, label=label)
         _log(axes, "grids stepped at once", "agent-steps a second")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
         return save_figure(figure, path)
@@ -122,6 +124,7 @@ def _log(axes: Axes, x: str, y: str) -> None:
     plain = FuncFormatter(_plain)
     axes.xaxis.set_major_formatter(plain)
     axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _plain(value: float, _: object = None) -> str:

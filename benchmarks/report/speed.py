@@ -28,7 +28,8 @@ def _peers(cases: list[Case]) -> list[str]:
         "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch.",
         "",
     ]
-    columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s", "ratio")
+    columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s",
+               "ours / theirs")  # fmt: skip
     lines += table(columns, (
         (_named(c), f"{c['agents']:,}", f"{c['num_grids']:,}",
          spread(c["agent_steps_per_cpu_s"], c["agent_steps_per_cpu_s_low"], c["agent_steps_per_cpu_s_high"]),
@@ -49,8 +50,8 @@ def _limits(cases: list[Case]) -> list[str]:
         return []
     lines = ["### Limits of the machine", ""]
     lines += [
-        f"On {limits['threads']} threads it copies {number(limits['copy_gb_per_s'])} GB/s, read plus written, and "
-        f"multiplies matrices at {number(limits['gemm_gflop_per_s'])} GFLOP/s in float32. A step of one community "
+        f"On {limits['threads']} of torch's threads it copies {number(limits['copy_gb_per_s'])} GB/s, both ways, "
+        f"and multiplies matrices at {number(limits['gemm_gflop_per_s'])} GFLOP/s in float32. A step of one community "
         f"must read {limits['bytes_read']:,} bytes and write {limits['bytes_written']:,}, and does "
         f"{limits['flop_per_env_step']:,} operations in its eager form.",
         "",
@@ -67,7 +68,8 @@ def _costs(cases: list[Case]) -> list[str]:
     costs = [c for c in cases if c.get("case") == "cost"]
     if not costs:
         return []
-    columns = ("against", "prosumers", "buses", "grids", "compiled", "µs an env-step", "ns an agent-step", "KiB a grid")
+    columns = ("against", "prosumers", "buses", "grids", "compiled", "µs an env-step", "ns an agent-step",
+               "KiB a grid, estimated")  # fmt: skip
     return ["### What a step costs at other sizes", "", *table(columns, (
         (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}", f"{c['num_grids']:,}", yes(c["compiled"]),
          spread(c["us_per_env_step"], c["us_low"], c["us_high"]), number(c["us_per_env_step"] / c["agents"] * 1e3),
