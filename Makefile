@@ -55,9 +55,9 @@ lint: setup web ## style, types, import directions
 	if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 	if command -v npm >/dev/null; then cd web && npm run -s check; fi
 
-bench: setup ## speed against peers, written to benchmarks/results/
-	$(BIN)/python -m benchmarks env --json benchmarks/results/env-$(DEVICE).json --device $(DEVICE)
-	$(BIN)/python -m benchmarks power-flow --json benchmarks/results/power-flow-cpu.json
+bench: setup web ## every benchmark beside its peers (benchmarks/results/), then the page docs/benchmarks.md
+	$(BIN)/python -m benchmarks all --device $(DEVICE) $(ARGS)
+	$(BIN)/python -m benchmarks report
 
 clean: ## remove what can be made again
 	rm -rf .venv web/node_modules .pytest_cache .ruff_cache .hypothesis build *.egg-info

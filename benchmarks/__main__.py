@@ -1,11 +1,11 @@
-"""`python -m benchmarks env|power-flow|train|learning|serve`"""
+"""`python -m benchmarks env|power-flow|train|learning|serve|all|report|peers`"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -17,6 +17,7 @@ Json = Annotated[Path | None, tyro.conf.arg(help="Write the results to this file
 Quick = Annotated[bool, tyro.conf.arg(help="Under a minute, smaller sweep.")]
 Threads = Annotated[int, tyro.conf.arg(help="Of torch.")]
 Device = Annotated[str, tyro.conf.arg(help="Torch device.")]
+RESULTS = Path("benchmarks/results")
 
 
 def env(json: Json = None, quick: Quick = False, threads: Threads = 2, device: Device = "cpu") -> None:
@@ -109,11 +110,65 @@ def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) ->
 SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning, "serve": serve}
 
 
+def everything(
+    suites: tuple[str, ...] = (), quick: Quick = False, device: Device = "cpu", out: Path | None = None
+) -> None:
+    """Every suite one after the other; a failing one does not stop the others.
+
+    Args:
+        suites: to run; none: all.
+        out: folder of the results; by default benchmarks/results, and with --quick, whose figures nobody should quote,
+            runs/benchmarks.
+    """
+    from benchmarks.everything import run_all
+
+    folder = out or (Path("runs/benchmarks") if quick else RESULTS)
+    failed = [o.name for o in run_all(COMMANDS, suites, quick, device, folder) if o.code]
+    if failed:
+        raise UserError(
+            f"{', '.join(failed)} failed or cannot be had, see above; the results of the others are written"
+        )
+
+
+def report(results: Path = RESULTS, out: Path = Path("docs/benchmarks.md"), images: Path = Path("docs/images")) -> None:
+    """Render the results as a page with tables and pictures.
+
+    Args:
+        results: folder of the JSON files.
+        out: the page.
+        images: folder of its pictures.
+    """
+    from benchmarks.report import render
+
+    for path in render(results, out, images):
+        print(f"wrote {path}")
+
+
+def peers(
+    action: tyro.conf.Positional[Literal["list", "install"]], names: tyro.conf.Positional[tuple[str, ...]] = ()
+) -> None:
+    """Virtual environments of other packages that `env` measures beside ours.
+
+    Args:
+        action: list what is there, or install.
+        names: of those to install; none: all.
+    """
+    from benchmarks import peer_environments
+
+    if action == "list":
+        peer_environments.show()
+    elif failed := peer_environments.install(names):
+        raise UserError(f"{', '.join(failed)} could not be installed, see above; the benchmarks leave them out")
+
+
+COMMANDS = SUITES | {"all": everything, "report": report, "peers": peers}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one suite; returns the exit code."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            SUITES, prog="python -m benchmarks", description="Measure against peers in the same run.", args=argv
+            COMMANDS, prog="python -m benchmarks", description="Measure against peers in the same run.", args=argv
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,8 +1,9 @@
 """Environment stepping: the public `Simulator.step`, everything included, against the plain ways to step the same task.
 
 A step here is observations, reward parts, auto-reset, random actions (drawn beforehand) and episodes that end at
-different times, on the 15-bus community-5. The peers are the same community through the PettingZoo interface (one grid,
-dictionaries) and a scalar reference that loops over prosumers in Python.
+different times, on the 15-bus community-5. Beside it the same community through the PettingZoo interface (one grid,
+dictionaries) and a scalar reference that loops over prosumers in Python; other environments and this step in C and in
+JAX (`contest`); what the machine could do at most (`limits`); and what larger communities and feeders cost (`costs`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import contest, costs, limits
 from benchmarks.machine import seconds_per_call, wide
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.pettingzoo_env import parallel_env
@@ -21,6 +23,7 @@ from smartgrid_core.pettingzoo_env import parallel_env
 SCENARIO = "community-5"
 STEPS = 16  # timed together, as a CPU reads 16 steps of profiles at once; one batch of random actions for each
 SIZES = (1, 64, 1024, 4096, 16384, 65536)
+GPU_SIZES = (262_144, 1_048_576)
 COMPILED_SIZES = (64, 1024, 4096, 16384, 65536)
 
 
@@ -29,16 +32,35 @@ def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict
     torch.set_num_threads(threads)
     min_seconds = 0.5 if quick else 3.0
     where = torch.device(device)
-    sweep = [(size, power_flow, False) for power_flow in (True, False) for size in ((1, 1024) if quick else SIZES)]
-    if not quick:  # every compiled size costs most of a minute of compilation
-        sweep += [(size, True, True) for size in COMPILED_SIZES] + [(4096, False, True)]
+    more = GPU_SIZES if where.type == "cuda" else ()
+    sizes = (1, 1024) if quick else (*SIZES, *more)
+    sweep = [(size, power_flow, False) for power_flow in (True, False) for size in sizes]
+    if not quick:
+        sweep += [(size, True, True) for size in (*COMPILED_SIZES, *more)] + [(4096, False, True)]
     cases = [_simulator_case(*case, where, min_seconds) for case in sweep]
     cases += [_parallel_env_case(min_seconds), *_reference_case(min_seconds)]
     peer = next(c for c in cases if c["name"] == "parallel_env.step")["agent_steps_per_s"]
     for case in cases:
         case["ratio_to_parallel_env"] = case["agent_steps_per_s"] / peer
     _print(cases, threads, device)
-    return cases
+    steps = [c for c in cases if c["name"] == "Simulator.step" and c["power_flow"]]
+    bounds = limits.run(steps, SCENARIO, where, min_seconds)
+    _print_limits(bounds)
+    config = GridConfig.load(SCENARIO)
+    curves = [_cost(c, config.num_agents, config.network.buses) for c in steps]
+    curves += [] if quick else costs.run(where, min_seconds)
+    peers = contest.run(quick) if where.type == "cpu" else []
+    return [*cases, bounds, *curves, *peers]
+
+
+def _cost(case: dict[str, Any], agents: int, buses: int) -> dict[str, Any]:
+    """A measured step as a point of the cost curve against the batch."""
+    per = 1 / case["num_grids"]
+    return {
+        "case": "cost", "axis": "grids", "agents": agents, "buses": buses, "num_grids": case["num_grids"],
+        "compiled": case["compiled"], "us_per_env_step": case["us_per_call"] * per, "us_low": case["us_low"] * per,
+        "us_high": case["us_high"] * per, "bytes_per_grid": case["bytes_per_grid"],
+    }  # fmt: skip
 
 
 def _simulator_case(
@@ -61,7 +83,7 @@ def _simulator_case(
     return {
         "name": "Simulator.step", "num_grids": num_grids, "power_flow": power_flow, "compiled": compiled,
         "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
-        "agent_steps_per_s": num_grids * sim.num_agents / median,
+        "agent_steps_per_s": num_grids * sim.num_agents / median, "bytes_per_grid": sim.bytes_per_grid,
     }  # fmt: skip
 
 
@@ -117,5 +139,22 @@ def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:
             c["name"], f"{c['num_grids']:,}", "yes" if c["power_flow"] else "no", "yes" if c["compiled"] else "no",
             f"{c['us_per_call']:,.0f} ({c['us_low']:,.0f}–{c['us_high']:,.0f})", f"{c['agent_steps_per_s']:,.0f}",
             f"{c['ratio_to_parallel_env']:,.1f}",
+        )  # fmt: skip
+    wide().print(table)
+
+
+def _print_limits(bounds: dict[str, Any]) -> None:
+    table = Table(
+        title=f"Limits, {bounds['threads']} threads: copies at {bounds['copy_gb_per_s']:,.1f} GB/s, multiplies at "
+        f"{bounds['gemm_gflop_per_s']:,.0f} GFLOP/s",
+        caption=f"an env-step reads {bounds['bytes_read']:,} bytes, writes {bounds['bytes_written']:,} and does "
+        f"{bounds['flop_per_env_step']:,} operations",
+    )
+    for column in ("what", "grids", "ns an env-step", "GB/s", "of copying", "of multiplying"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for a in bounds["achieved"]:
+        table.add_row(
+            a["name"], f"{a['num_grids']:,}", f"{a['ns_per_env_step']:,.0f}", f"{a['gb_per_s']:,.2f}",
+            f"{a['fraction']:.0%}", f"{a['fraction_of_gemm']:.0%}",
         )  # fmt: skip
     wide().print(table)

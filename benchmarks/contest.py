@@ -1,0 +1,171 @@
+"""Our step beside other environments and yardsticks, in turns on one core, by CPU time.
+
+Every contestant is a process of its own (a peer's in its own virtual environment, see `peer_environments`) that steps
+when it is told to and waits otherwise; rounds go around all that have as many agents. All run on one thread. Actions
+are drawn beforehand; of peers, what a reset costs is not counted, as ours are part of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.communities import community
+from benchmarks.machine import wide
+from benchmarks.peer_environments import ENVIRONMENTS, FOLDER, interpreter, is_installed
+from benchmarks.yardstick import world
+from smartgrid_core import Simulator
+
+AT_ONCE = 4096  # communities of ours beside peers, and of the yardsticks
+TITLES = {
+    "citylearn": "CityLearn", "grid2op": "Grid2Op", "lightsim2grid": "lightsim2grid LightEnv", "vmas": "VMAS",
+    "python-microgrid": "python-microgrid", "ethical-smart-grid": "Ethical Smart Grid",
+    "jax": "this step in JAX (jit, vmap)", "c": "this step in C", "c-learner": "this step in C, learner's results only",
+}  # fmt: skip
+AGENTS = {"citylearn": 17, "ethical-smart-grid": 26, "vmas": 5, "jax": 5}  # others have one
+
+
+class Runner(NamedTuple):
+    """A contestant's process."""
+
+    name: str
+    process: subprocess.Popen[str]
+    about: dict[str, Any]  # agents, num_grids, models, versions
+    rates: list[float]  # env-steps a CPU-second, one a round
+
+    def take_turn(self, cpu_seconds: float) -> None:
+        """Step for so much CPU time."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{cpu_seconds}\n")
+        self.process.stdin.flush()
+        done = _answer(self.name, self.process)
+        self.rates.append(done["steps"] / done["cpu_s"])
+
+
+def run(quick: bool = False) -> list[dict[str, Any]]:
+    """Measure everyone who is installed; prints a table and returns one record a peer or yardstick."""
+    missing = [name for name in ENVIRONMENTS if not is_installed(name)]
+    for name in missing:
+        Console(stderr=True).print(f"{name} left out: not installed; python -m benchmarks peers install {name}")
+    groups: dict[int, list[str]] = {5: ["c", "c-learner"]}
+    for environment in ENVIRONMENTS.values():
+        for name in environment.runners if environment.name not in missing else ():
+            groups.setdefault(AGENTS.get(name, 1), []).append(name)
+    if quick and (others := [TITLES[n] for agents, names in groups.items() if agents != 5 for n in names]):
+        Console(stderr=True).print(f"{', '.join(others)} left out of --quick, which measures those with 5 agents")
+        groups = {5: groups[5]}
+    records = [r for agents, names in sorted(groups.items()) for r in _group(agents, names, quick)]
+    _print(records)
+    return records
+
+
+def _group(agents: int, names: list[str], quick: bool) -> list[dict[str, Any]]:
+    """Those with so many agents, and ours with as many."""
+    rounds, seconds = (2, 0.3) if quick else (7, 2.0)
+    with ExitStack() as stack:
+        ours = [_started(stack, "ours", [str(agents), str(n)]) for n in ((AT_ONCE,) if quick else (1, AT_ONCE))]
+        others = []
+        for name in names:
+            try:
+                others.append(_started(stack, name, _arguments(stack, name)))
+            except RuntimeError as error:
+                Console(stderr=True).print(f"{TITLES[name]} left out: {error}")
+        for _ in range(rounds):
+            for runner in (*ours, *others):
+                runner.take_turn(seconds)
+    return [_record(runner, ours) for runner in others]
+
+
+def _arguments(stack: ExitStack, name: str) -> list[str]:
+    """What a runner is told: the yardsticks how many communities, JAX also which, as it cannot make them."""
+    if name != "jax":
+        return [str(AT_ONCE)] if name in ("c", "c-learner") else []
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "world.npz"
+    sim = Simulator(community(AGENTS["jax"]), AT_ONCE, auto_reset=True, stagger=True)
+    world.save(path, sim, sim.reset()[0])
+    return [str(path)]
+
+
+def _started(stack: ExitStack, name: str, arguments: list[str]) -> Runner:
+    """A runner that has built its environment and waits."""
+    script = FOLDER / f"run_{name}.py"
+    home = next((e.name for e in ENVIRONMENTS.values() if name in e.runners), None)
+    if name == "c-learner":
+        script, arguments = FOLDER / "run_c.py", [*arguments, "learner"]
+    python = sys.executable if home is None else str(interpreter(home))
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    here = str(Path(__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]) if home is None else ""
+    process = subprocess.Popen(
+        [python, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=environment, preexec_fn=_on_one_core if hasattr(os, "sched_setaffinity") else None,
+    )  # fmt: skip
+    stack.callback(_end, process)
+    return Runner(name, process, _answer(name, process), [])
+
+
+def _on_one_core() -> None:
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _answer(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = process.stdout.readline()
+    if not line:
+        said = process.stderr.read().strip().splitlines()
+        raise RuntimeError(f"its runner ended with code {process.wait()}: {said[-1] if said else 'no message'}")
+    return json.loads(line)
+
+
+def _record(runner: Runner, ours: list[Runner]) -> dict[str, Any]:
+    agents = runner.about["agents"]
+    rates = [rate * agents for rate in runner.rates]
+    middle = statistics.median(rates)
+    beside = [
+        {
+            "num_grids": o.about["num_grids"], "agent_steps_per_cpu_s": statistics.median(o.rates) * agents,
+            "ratio": statistics.median(a / b for a, b in zip(o.rates, runner.rates, strict=True)),
+        }
+        for o in ours
+    ]  # fmt: skip
+    return {
+        "case": "peer", "name": TITLES[runner.name], "yardstick": runner.name in ("c", "c-learner", "jax"),
+        **{key: runner.about[key] for key in ("agents", "num_grids", "models", "versions")},
+        "agent_steps_per_cpu_s": middle, "agent_steps_per_cpu_s_low": min(rates),
+        "agent_steps_per_cpu_s_high": max(rates), "ours": beside,
+    }  # fmt: skip
+
+
+def _print(records: list[dict[str, Any]]) -> None:
+    table = Table(title="Beside other environments: agent-steps a CPU-second, one thread")
+    for column in ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s",
+                   "ratio"):  # fmt: skip
+        table.add_column(column, justify="left" if column == "environment" else "right")
+    for r in records:
+        for o in r["ours"]:
+            table.add_row(
+                r["name"], str(r["agents"]), f"{r['num_grids']:,}", f"{r['agent_steps_per_cpu_s']:,.0f}",
+                f"{o['num_grids']:,}", f"{o['agent_steps_per_cpu_s']:,.0f}", f"{o['ratio']:,.2f}",
+            )  # fmt: skip
+    wide().print(table)

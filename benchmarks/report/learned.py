@@ -1,0 +1,71 @@
+"""Sections on what was learned: scores over seeds beside the baselines, scoreboards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.report.markdown import Case, fixed, table
+
+
+def learning(cases: list[Case]) -> list[str]:
+    """A table for each scenario and variant: learners by their median over seeds among the baselines."""
+    lines = ["*First k*: on the first k of the test episodes, scored against the references on the same ones.", ""]
+    for panel in dict.fromkeys((c["scenario"], c["variant"]) for c in cases):
+        group = [c for c in cases if (c["scenario"], c["variant"]) == panel]
+        lines += [f"### {panel[0]}, {panel[1]}: {group[0]['episodes']} test episodes", ""]
+        rows = [(_median(c, "score"), _learner(c)) for c in group]
+        rows += [
+            (b["score"], _baseline(b, group[0]["episodes"])) for b in group[0]["baselines"] if b["score"] is not None
+        ]
+        columns = ("", "score, median", "mean", "95 % interval", "min … max", "minutes on a core", "cost EUR",
+                   "stability", "peak kW", "transferred kWh", "Gini")  # fmt: skip
+        lines += table(columns, (row for _, row in sorted(rows, key=lambda item: -(item[0] or 0.0))))
+        lines += [f"- `{c['command']}` (trained {c['trained'][:10]})" if "trained" in c else f"- `{c['command']}`"
+                  for c in group]  # fmt: skip
+        lines += [_decision(c) for c in group if "decision" in c]
+        lines.append("")
+    return lines
+
+
+_SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))
+
+
+def _median(case: Case, name: str) -> float | None:
+    return case["summary"].get(name, {}).get("median")
+
+
+def _learner(case: Case) -> list[str]:
+    score = case["summary"]["score"]
+    interval = "–" if score["ci95"] is None else " … ".join(fixed(x) for x in score["ci95"])
+    return [f"**{case['algorithm']}**, {score['seeds']} seeds", f"**{fixed(score['median'])}**", fixed(score["mean"]),
+            interval, f"{fixed(score['min'])} … {fixed(score['max'])}", f"{case['minutes']:g}",
+            *(fixed(_median(case, name), digits) for name, digits in _SHOWN)]  # fmt: skip
+
+
+def _decision(case: Case) -> str:
+    d = case["decision"]
+    return (
+        f"- A step's decision of a community takes {case['algorithm']} {d['policy_us']:.2g} µs of a core, in a batch of "
+        f"{d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f}: {d['ratio']:,.0f} times as long."
+    )
+
+
+def _baseline(row: dict[str, Any], episodes: int) -> list[str]:
+    mark = "" if row["episodes"] == episodes else f" (first {row['episodes']})"
+    rest = [fixed(row.get(name), digits) for name, digits in _SHOWN]
+    return [row["name"] + mark, fixed(row["score"]), "", "", "", "", *rest]
+
+
+def scoreboard(content: Case) -> list[str]:
+    """Every controller on the same test episodes."""
+    columns = ("controller", "score", "95 % interval", "cost EUR", "forecast", "stability", "voltage h", "overload h",
+               "peak kW", "CO₂ kg", "Gini", "µs a decision")  # fmt: skip
+    shown = (("stability", 3), ("voltage_violation_h", 1), ("overload_h", 1), ("peak_kw", 1), ("co2_kg", 0),
+             ("gini_benefit", 2), ("decision_us", 0))  # fmt: skip
+    return table(columns, (
+        [_baseline(row, content["episodes"])[0], fixed(row["score"]),
+         "–" if row["score_ci"] is None else " … ".join(fixed(x, 2) for x in row["score_ci"]),
+         fixed(row["cost_eur"], 2), row["forecast"] or "–",
+         *(fixed(row["kpis"].get(name), digits) for name, digits in shown)]
+        for row in content["rows"]
+    ))  # fmt: skip

@@ -1,0 +1,140 @@
+"""Sections on speed: environment stepping, power flow, training, serving."""
+
+from __future__ import annotations
+
+from benchmarks.report.markdown import Case, fixed, number, spread, table, times, yes
+
+
+def env(cases: list[Case]) -> list[str]:
+    """Environment stepping: the simulator, its peers, the machine's limits, what a step costs at other sizes."""
+    steps = [c for c in cases if c.get("case", "step") == "step"]
+    columns = ("what", "grids", "power flow", "compiled", "µs a call", "agent-steps/s", "to parallel_env")
+    lines = table(columns, (
+        (c["name"], f"{c['num_grids']:,}", yes(c["power_flow"]), yes(c["compiled"]),
+         spread(c["us_per_call"], c["us_low"], c["us_high"]), number(c["agent_steps_per_s"]),
+         times(c["ratio_to_parallel_env"]))
+        for c in steps
+    ))  # fmt: skip
+    return lines + _peers(cases) + _limits(cases) + _costs(cases)
+
+
+def _peers(cases: list[Case]) -> list[str]:
+    peers = [c for c in cases if c.get("case") == "peer"]
+    if not peers:
+        return []
+    lines = ["### Beside other environments", ""]
+    lines += [
+        "Each in a process of its own, one thread, by CPU time, in turns within the same run. *Ours* is",
+        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch.",
+        "",
+    ]
+    columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s",
+               "ours / theirs")  # fmt: skip
+    lines += table(columns, (
+        (_named(c), f"{c['agents']:,}", f"{c['num_grids']:,}",
+         spread(c["agent_steps_per_cpu_s"], c["agent_steps_per_cpu_s_low"], c["agent_steps_per_cpu_s_high"]),
+         f"{o['num_grids']:,}", number(o["agent_steps_per_cpu_s"]), times(o["ratio"]))
+        for c in peers for o in c["ours"]
+    ))  # fmt: skip
+    return [*lines, "What each models in a step:", "", *(f"- **{c['name']}**: {c['models']}" for c in peers), ""]
+
+
+def _named(case: Case) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in case["versions"].items())
+    return f"{case['name']} ({versions})" if versions else case["name"]
+
+
+def _limits(cases: list[Case]) -> list[str]:
+    limits = next((c for c in cases if c.get("case") == "limits"), None)
+    if limits is None:
+        return []
+    lines = ["### Limits of the machine", ""]
+    lines += [
+        f"On {limits['threads']} of torch's threads it copies {number(limits['copy_gb_per_s'])} GB/s, both ways, "
+        f"and multiplies matrices at {number(limits['gemm_gflop_per_s'])} GFLOP/s in float32. A step of one community "
+        f"must read {limits['bytes_read']:,} bytes and write {limits['bytes_written']:,}, and does "
+        f"{limits['flop_per_env_step']:,} operations in its eager form.",
+        "",
+    ]
+    columns = ("what", "grids", "ns an env-step", "GB/s", "of copying", "GFLOP/s", "of multiplying")
+    return lines + table(columns, (
+        (r["name"], f"{r['num_grids']:,}", number(r["ns_per_env_step"]), number(r["gb_per_s"]),
+         f"{r['fraction']:.0%}", number(r["gflop_per_s"]), f"{r['fraction_of_gemm']:.0%}")
+        for r in limits["achieved"]
+    ))  # fmt: skip
+
+
+def _costs(cases: list[Case]) -> list[str]:
+    costs = [c for c in cases if c.get("case") == "cost"]
+    if not costs:
+        return []
+    columns = ("against", "prosumers", "buses", "grids", "compiled", "µs an env-step", "ns an agent-step",
+               "KiB a grid, estimated")  # fmt: skip
+    return ["### What a step costs at other sizes", "", *table(columns, (
+        (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}", f"{c['num_grids']:,}", yes(c["compiled"]),
+         spread(c["us_per_env_step"], c["us_low"], c["us_high"]), number(c["us_per_env_step"] / c["agents"] * 1e3),
+         number(c["bytes_per_grid"] / 1024))
+        for c in costs
+    ))]  # fmt: skip
+
+
+def power_flow(cases: list[Case]) -> list[str]:
+    """AC power flow: µs a solve."""
+    columns = ("buses", "loadings", "ours, eager µs", "ours, compiled µs", "power-grid-model µs", "its method",
+               "pandapower µs", "eager", "compiled", "largest difference p.u.")  # fmt: skip
+    return table(columns, (
+        (str(c["buses"]), f"{c['batch']:,}", number(c["eager_us"]), number(c["compiled_us"]),
+         number(c["power_grid_model_us"]), c["power_grid_model_method"].replace("_", " "), number(c["pandapower_us"]),
+         times(c["speedup"]["eager"]), times(c["speedup"]["compiled"]), f"{c['largest_difference_pu']:.0e}")
+        for c in cases
+    ))  # fmt: skip
+
+
+def train(cases: list[Case]) -> list[str]:
+    """Training speed with updates, and what it takes to a score."""
+    peers = [c["name"] for c in cases if c["peer"]]
+    columns = ("what", "env-steps/s", "env-steps/CPU-s", "agent-steps/CPU-s", *(f"to {p}" for p in peers))
+    lines = table(columns, (
+        (c["name"], number(c["env_steps_per_s"]),
+         spread(c["env_steps_per_cpu_s"], c["env_steps_per_cpu_s_low"], c["env_steps_per_cpu_s_high"]),
+         number(c["agent_steps_per_cpu_s"]), *(times(c["ratio_to_peers"].get(p)) for p in peers))
+        for c in cases
+    ))  # fmt: skip
+    scored = [c for c in cases if "to_score" in c]
+    if not scored:
+        return lines
+    target = scored[0]["to_score"]["target"]
+    rules = ", ".join(f"{name} {fixed(score)}" for name, score in scored[0]["to_score"]["baselines"].items())
+    lines += ["### To a score", "", f"Scores on validation episodes, on which rules have {rules}.", ""]
+    return lines + table(("what", f"CPU-s to {target:g}", "env-steps to it", "best score", "CPU-s in all"), (
+        (c["name"], "not reached" if s["reached_cpu_s"] is None else number(s["reached_cpu_s"]),
+         "" if s["reached_steps"] is None else f"{s['reached_steps']:,}", fixed(s["best"]),
+         number(s["curve"][-1]["cpu_s"]))
+        for c in scored for s in [c["to_score"]]
+    ))  # fmt: skip
+
+
+def serve(cases: list[Case]) -> list[str]:
+    """What a viewer costs the server."""
+    columns = ("server", "scenario", "viewers", "bytes a message", "CPU µs a message", "latency p99 ms",
+               "worst gap s", "least of all frames got")  # fmt: skip
+    lines = table(columns, (
+        (c["name"], c["scenario"], f"{c['viewers']:,}", number(c["windows"][-1]["bytes_per_message"], 4),
+         spread(c["cpu_us_per_message"], c["cpu_us_low"], c["cpu_us_high"]), number(c["latency_p99_ms"]),
+         fixed(c["worst_gap_s"], 2), f"{c['least_share']:.1%}")
+        for c in cases if c["case"] == "broadcast"
+    ))  # fmt: skip
+    for c in cases:
+        if c["case"] == "deaf":
+            lines += [f"With {c['deaf']} viewers that never read beside {c['viewers']} that do, the worst gap those "
+                      f"see is {fixed(c['worst_gap_s'], 2)} s; memory {_mib(c['memory_mib'])} MiB before, during, "
+                      "after.", ""]  # fmt: skip
+        if c["case"] == "soak":
+            kept = c["memory_every_30_s_mib"]
+            lines += [f"{c['viewers']:,} viewers for {c['minutes']:g} minutes: memory {_mib([kept[0], kept[-1]])} MiB "
+                      f"at the beginning and the end, {max(kept):.0f} at most.", ""]  # fmt: skip
+    return lines
+
+
+def _mib(values: list[float]) -> str:
+    return ", ".join(f"{value:.0f}" for value in values)
