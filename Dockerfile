@@ -29,7 +29,7 @@ COPY --from=page /web /web
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 \
     SMARTGRID_HOST=0.0.0.0 SMARTGRID_PORT=8000 SMARTGRID_DATA_DIR=/data SMARTGRID_RUNS_DIR=/runs \
     SMARTGRID_WEB_DIR=/web SMARTGRID_LOG_FORMAT=json
-USER grid
+USER 10001
 VOLUME ["/data", "/runs"]
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

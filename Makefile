@@ -52,6 +52,7 @@ lint: setup web ## style, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 	if command -v npm >/dev/null; then cd web && npm run -s check; fi
 
 bench: setup web ## every benchmark beside its peers (benchmarks/results/), then the page docs/benchmarks.md

@@ -38,11 +38,21 @@ def power_flow(json: Json = None, quick: Quick = False, threads: Threads = 1) ->
         write_results(json, "power-flow", cases)
 
 
-def train(json: Json = None, quick: Quick = False, threads: Threads = 2, device: Device = "cpu") -> None:
-    """Speed of training, beside TorchRL and, where the extra bench is installed, RLlib."""
+def train(
+    json: Json = None,
+    quick: Quick = False,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    score_minutes: float | None = None,
+) -> None:
+    """Speed of training and time to a score, beside TorchRL and, where the extra bench is installed, RLlib.
+
+    Args:
+        score_minutes: of CPU time that every stack trains for a score; 0: none does; by default 4, quick 0.1.
+    """
     from benchmarks import train as suite
 
-    cases = suite.run(quick, threads, device)
+    cases = suite.run(quick, threads, device, score_minutes)
     if json:
         write_results(json, "train", cases, torch.device(device))
 
@@ -56,7 +66,9 @@ def learning(
     minutes: float | None = None,
     device: Device = "cpu",
     out: Path = Path("runs/learning"),
-    json: Json = None,
+    json: Annotated[
+        Path | None, tyro.conf.arg(help="Write the results to this file; cases it has and that are not asked for stay.")
+    ] = None,
     plot: Path | None = None,
 ) -> None:
     """Scores after minutes of training, over seeds, beside every baseline; goes on where it was interrupted.
@@ -66,14 +78,14 @@ def learning(
         scenarios: to train on.
         variants: of the scenarios: default, cost-only, no-cooperation, cooperation-heavy, stability-heavy, no-links.
         seeds: runs of each.
-        jobs: of them side by side, each with its share of the cores.
-        minutes: of training a seed; by default 2 for shac and 5 for the others.
+        jobs: of them side by side, one thread each.
+        minutes: of training a seed; by default 4 for shac and 5 for the others.
         out: folder of the runs.
         plot: draw the scores into this file.
     """
     from benchmarks import learning as suite
 
-    cases = suite.run(algorithms, scenarios, variants, seeds, jobs, minutes, device, out)
+    cases = suite.merged(json, suite.run(algorithms, scenarios, variants, seeds, jobs, minutes, device, out))
     if json:
         write_results(json, "learning", cases, torch.device(device))
     if plot:

@@ -2,13 +2,14 @@
 
 Every case is one call of `python -m trainer train --seeds K`, left in a folder of its own: what was trained and scored
 before is read again, what was interrupted goes on. Scores are those of test episodes; the policy of a seed is its best
-on validation weeks. Time is that of training, validations included, compiling not.
+on validation weeks. Time is that of training, validations included, compiling not, on one thread a seed, as networks so
+small gain nothing from a second one. On a CPU it is CPU time: seeds side by side, and what else a machine does, stretch
+the wall's time but not what is learned.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.decisions import decision_us
 from benchmarks.machine import wide
+from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 
 OUT = Path("runs/learning")
@@ -42,7 +45,7 @@ VARIANTS = {
     "stability-heavy": Variant({"rewards.stability": 2.0}, "twenty times as much for the state of the grid"),
     "no-links": Variant({"links.topology": "none"}, "nobody can send anything"),
 }
-MINUTES = {"shac": 2.0, "ippo": 5.0, "mappo": 5.0, "qmix": 5.0}  # of training a seed
+MINUTES = {"shac": 4.0, "ippo": 5.0, "mappo": 5.0, "qmix": 5.0}  # of training a seed, on one core
 FIGURES = (
     "score",
     "cost_eur",
@@ -70,7 +73,7 @@ def run(
 
     Args:
         algorithms, scenarios, variants: their product is what is trained; variants are the names in `VARIANTS`.
-        seeds: runs of each; jobs: side by side, each with its share of the cores.
+        seeds: runs of each; jobs: side by side, one thread each.
         minutes: of training a seed; None: `MINUTES` of the algorithm.
         device: of the training.
         out: folder of the runs.
@@ -87,19 +90,38 @@ def run(
             for algorithm in algorithms:
                 length = MINUTES[algorithm] if minutes is None else minutes
                 name = f"{scenario}-{variant}-{algorithm}-{length:g}min"
-                settings = {"max_minutes": length, **VARIANTS[variant].overrides}
+                settings = {"max_minutes": length, "threads": 1, "clock": _clock(device), **VARIANTS[variant].overrides}
                 command = ["--scenario", scenario, "--algorithm", algorithm, "--device", device]
                 command += ["--seeds", str(seeds), "--jobs", str(jobs), *options]
                 command += [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
                 content, board = _trained(out / name, command, seeds)
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
-                    "threads": max(1, (os.cpu_count() or 1) // jobs), "command": shown(command),
+                    "command": shown(command),
                     "trained": _time_of(out / name / "seeds.json"),
                 }  # fmt: skip
+                adapted = GridConfig.load(scenario, **VARIANTS[variant].overrides)
+                case["decision"] = decision_us(adapted, out / name)
                 records.append(case | _figures(content, board))
                 show(records, scenario, variant)
     return records
+
+
+def _clock(device: str) -> str:
+    """On a GPU the process waits, and its CPU time says little."""
+    return "cpu" if device == "cpu" else "wall"
+
+
+def merged(path: Path | None, cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases of an earlier results file that were not trained again, then these: tables are made case by case."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))["cases"] if path is not None and path.is_file() else []
+    now = {_key(case) for case in cases}
+    return sorted([case for case in earlier if _key(case) not in now] + list(cases), key=_key)
+
+
+def _key(case: dict[str, Any]) -> tuple[str, int, str, float]:
+    """What a case is, in the order of tables."""
+    return case["scenario"], list(VARIANTS).index(case["variant"]), case["algorithm"], case["minutes"]
 
 
 def _time_of(path: Path) -> str:
@@ -164,7 +186,7 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
         "mean",
         "95 % interval",
         "min … max",
-        "minutes ×\nthreads",
+        "minutes,\n1 core",
         "cost\nEUR",
         "stability",
     )
@@ -177,7 +199,7 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
         interval = "" if score["ci95"] is None else f"{score['ci95'][0]:.3f} … {score['ci95'][1]:.3f}"
         rest = [_text(s.get(name, {}).get("median"), digits) for name, digits in _SHOWN]
         span = f"{score['min']:.3f} … {score['max']:.3f}"
-        time = f"{case['minutes']:g} × {case['threads']}"
+        time = f"{case['minutes']:g}"
         name = f"[bold bright_green]{case['algorithm']}[/], {score['seeds']} seeds"
         rows.append(
             (score["median"], [name, f"{score['median']:.3f}", f"{score['mean']:.3f}", interval, span, time, *rest])
@@ -189,7 +211,14 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
             rows.append((row["score"], [f"{row['name']}{mark}", f"{row['score']:.3f}", "", "", "", "", *rest]))
     for _, cells in sorted(rows, key=lambda item: -item[0]):
         table.add_row(*cells)
-    wide(150).print(table)
+    console = wide(150)
+    console.print(table)
+    for case in cases:
+        if decision := case.get("decision"):
+            console.print(
+                f"  a step's decision of a community: {case['algorithm']} {decision['policy_us']:.2f} µs in a batch of "
+                f"{decision['grids']:,}, {decision['mpc']} {decision['mpc_us']:,.0f} µs: {decision['ratio']:,.0f} times"
+            )
 
 
 _SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))

@@ -56,8 +56,7 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
             rotation=30, ha="left", va="bottom", fontsize=8, color=colour,
         )  # fmt: skip
     axes.set_ylim(-0.6, len(cases) - 0.2)
-    names = [f"{case['algorithm']}, {case['minutes']:g} min × {case['threads']} thread" + "s" * (case["threads"] > 1)
-             for case in cases]  # fmt: skip
+    names = [f"{case['algorithm']}, {case['minutes']:g} min on a core" for case in cases]
     axes.set_yticks(range(len(cases)), names, color=INK)
     axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")

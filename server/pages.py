@@ -12,15 +12,8 @@ from starlette.types import Scope
 
 from server.context import Part, Shared
 from server.errors import ApiError
+from server.vendor import VENDOR
 
-VENDOR = {
-    "d3.min.js": "d3/dist/d3.min.js",
-    "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js",
-    "uPlot.min.css": "uplot/dist/uPlot.min.css",
-    "three.module.min.js": "three/build/three.module.min.js",
-    "three.core.min.js": "three/build/three.core.min.js",
-}
-"""Served as `/vendor/NAME`; nothing else of node_modules is."""
 SERVED = {".html", ".js", ".mjs", ".css", ".svg", ".png", ".ico", ".webp", ".woff2", ".json", ".webmanifest", ".txt"}
 MISSING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>smartgrid-marl</title>
 <h1>The server runs, its page is not here</h1>
@@ -45,7 +38,7 @@ async def vendor(shared: Shared, name: str) -> Response:
     """A library of the page."""
     path = None if name not in VENDOR else shared.settings.web_dir / "node_modules" / VENDOR[name]
     if path is None or not path.is_file():
-        why = "is none of the page's libraries" if path is None else "is not installed: run npm install in web/"
+        why = "is none of the page's libraries" if path is None else "is not installed: run npm ci in web/"
         raise ApiError(404, "not_found", f"{name[:80]} {why}", "name")
     return FileResponse(path)
 

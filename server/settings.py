@@ -13,6 +13,7 @@ import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PAGES = (Path(__file__).parent / "page", Path(__file__).parent.parent / "web")  # in a wheel, in a checkout
 Speed = Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | Literal["max"]
 
 
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
         description="Recordings, saved scenarios, uploads, comparisons.",
     )
     web_dir: Path = Field(
-        default=Path(__file__).resolve().parent.parent / "web",
+        default_factory=lambda: next((folder for folder in PAGES if folder.is_dir()), PAGES[-1]),
         description="The page's files; libraries in its node_modules.",
     )
 

@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from server.errors import ApiError
 from server.frames import utc_now
 from server.requests import NAME
+from server.training.runs import row_of
 from server.wire import TrainingHello, TrainingMetrics, TrainingStatus
 
 POLL_S = 0.5
@@ -86,7 +85,7 @@ class Feed:
             return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        rows = [row for row in map(_row, lines) if row is not None]
+        rows = [row for row in map(row_of, lines) if row is not None]
         self._rows += len(rows)
         if not rows and not restart:
             return []
@@ -95,11 +94,3 @@ class Feed:
             TrainingMetrics(type="training_metrics", run=self.run, restart=restart and k == 0, rows=part).model_dump()
             for k, part in enumerate(parts)
         ]
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return row if isinstance(row, dict) else None

@@ -110,7 +110,9 @@ class TrainConfig(_Settings):
     iterations: PositiveInt = 400
     """Updates of the policy; the learning rate is annealed over them."""
     max_minutes: PositiveFloat | None = None
-    """Wall-clock limit; the learning rate is annealed over it if it ends the run first."""
+    """Limit of time; the learning rate is annealed over it if it ends the run first."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What time is: the wall's, or the CPU time of the process, all threads, which other work does not stretch."""
 
     gamma: float = Field(default=0.995, gt=0, lt=1)
     """Discount per decision."""

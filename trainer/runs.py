@@ -72,11 +72,21 @@ class RunFolder:
                 f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._tidy()
         text = json.dumps(config, indent=2, default=str) + "\n"
         write_atomically(self.path / "config.json", text.encode())
         (self.path / STOPPED_FILE).unlink(missing_ok=True)
         if job is not None:
             write_atomically(self.path / ".job", job.encode())
+
+    def _tidy(self) -> None:
+        """End what a kill left half done: a checkpoint between two renames gets its name back, what was aside goes."""
+        for path in self.checkpoints.glob(".*.*"):
+            old = self.checkpoints / path.name[1:].rsplit(".", 1)[0]
+            if path.suffix == ".old" and not old.exists():
+                os.replace(path, old)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
     def is_of(self, job: str | None) -> bool:
         """Whether this torchrun job began or resumed the run."""
@@ -103,8 +113,9 @@ class RunFolder:
     def truncate_metrics(self, iteration: int) -> None:
         """Drop lines after an iteration, so that a resumed run does not log it twice."""
         if self.metrics.exists():
-            lines = [x for x in self.metrics.read_bytes().splitlines() if orjson.loads(x)["iteration"] <= iteration]
-            write_atomically(self.metrics, b"".join(line + b"\n" for line in lines))
+            lines = self.metrics.read_bytes().split(b"\n")[:-1]  # what follows the last line's end is half a line
+            kept = [line + b"\n" for line in lines if orjson.loads(line)["iteration"] <= iteration]
+            write_atomically(self.metrics, b"".join(kept))
 
     def save(
         self,
@@ -204,7 +215,8 @@ def find_checkpoint(path: str | Path) -> Path:
     root, shipped = Path(path).expanduser(), shipped_policies()
     if (root / SEEDS_FILE).is_file() and (best := json.loads((root / SEEDS_FILE).read_text())["best"]):
         root = root / best
-    for candidate in (root, root / "checkpoints" / "best", root / "checkpoints" / "last", shipped.get(str(path), root)):
+    folders = (root / "checkpoints" / name for name in ("best", ".best.old", "last", ".last.old"))
+    for candidate in (root, *folders, shipped.get(str(path), root)):
         if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
             return candidate
     raise ConfigError(

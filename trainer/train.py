@@ -42,6 +42,7 @@ class Training:
         self.config, self.scenario, self.resume = config, scenario, resume
         self.folder = RunFolder(folder)
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
+        self.clock = {"wall": time.perf_counter, "cpu": time.process_time}[config.clock]
         self.validated, self.best = 0, float("-inf")
         self.stale = 0  # validations since the best one
         self.interrupted = False  # by Ctrl-C
@@ -62,6 +63,7 @@ class Training:
             compile=config.compile,
         )
         self.learner = make_learner(config, self.sim)
+        self.learner.watch.clock = self.clock
         if config.warm_start is not None and not resume:
             self.news.append(warm_start(self.learner.actor, self._about(), config.warm_start))
         distributed.broadcast(self.learner.state_dict())
@@ -180,25 +182,28 @@ class Training:
             bar.message(f"compiled in {time.perf_counter() - start:.0f} s")
 
     def _iterate(self, board: Any, bar: TrainingProgress) -> None:
-        start, watch = time.perf_counter(), self.learner.watch
+        start, watch = self.clock(), self.learner.watch
         with watch("collect"):
             collected = self.learner.collect(self.state, self.obs, self.progress)
         self.state, self.obs = collected.state, collected.obs
         with watch("update"):
             logs = self.learner.update(self.progress)
         parts = watch.take()
-        times = [parts[name] for name in PARTS] + [time.perf_counter() - start]
+        times = [parts[name] for name in PARTS] + [self.clock() - start]
         *times, elapsed = distributed.mean_over_ranks(torch.tensor(times, dtype=torch.float64)).tolist()
         self.iteration += 1
         self.env_steps += self.steps_per_iteration
         self.seconds += elapsed
         record = distributed.averaged(self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed))
         self._stop_if_broken(record)
-        if self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0:
+        due = self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0
+        if due:
             record |= self._validate()
         if distributed.is_first():
-            self.folder.append_metrics(record)
+            self.folder.append_metrics(record)  # before it is saved: lines a checkpoint does not know are dropped
             write_scalars(board, record, self.env_steps)
+        if due:
+            self._checkpoint()
         bar.update(record)
 
     def _stop_if_broken(self, record: dict[str, Any]) -> None:
@@ -231,20 +236,25 @@ class Training:
         }  # fmt: skip
 
     def _validate(self) -> dict[str, Any]:
-        """Score on validation weeks; saves `last`, a numbered checkpoint, and `best` where it is one."""
-        start = time.perf_counter()
+        """Score on validation weeks."""
+        start = self.clock()
         result = distributed.by_first(lambda: self.validation.run(self.controller()))
-        self.stale += 1
-        if result["score"] > self.best:
-            self.best, self.stale = result["score"], 0
+        better = result["score"] > self.best
+        self.best, self.stale = (result["score"], 0) if better else (self.best, self.stale + 1)
+        self.seconds += distributed.by_first(lambda: self.clock() - start)
+        self.validated = int(self.progress * self.config.validations)
+        return {f"validation_{k}": v for k, v in result.items()}
+
+    def _checkpoint(self) -> None:
+        """Save `last`, a numbered checkpoint, and `best` where the validation before was the best."""
+        start = self.clock()
+        if self.stale == 0:
             self.save("best", resumable=False)
         self.save("last")
         if self.config.keep_checkpoints:
             self.save(f"{self.iteration:06d}", resumable=False)
             distributed.by_first(lambda: self.folder.prune(self.config.keep_checkpoints))
-        self.seconds += distributed.by_first(lambda: time.perf_counter() - start)
-        self.validated = int(self.progress * self.config.validations)
-        return {f"validation_{k}": v for k, v in result.items()}
+        self.seconds += distributed.by_first(lambda: self.clock() - start)
 
     def controller(self) -> PolicyController:
         """The policy as it stands."""

@@ -22,6 +22,11 @@ def learning(cases: list[Case]) -> list[str]:
         lines += table(columns, (row for _, row in sorted(rows, key=lambda item: -(item[0] or 0.0))))
         lines += [f"- `{c['command']}` (trained {c['trained'][:10]})" if "trained" in c else f"- `{c['command']}`"
                   for c in group]  # fmt: skip
+        lines += [
+            f"- A step's decisions of a community: {c['algorithm']} {d['policy_us']:.2f} µs in a batch of {d['grids']:,}, "
+            f"{d['mpc']} {d['mpc_us']:,.0f} µs, {d['ratio']:,.0f} times as long"
+            for c in group if (d := c.get("decision"))
+        ]  # fmt: skip
         lines.append("")
     return lines
 

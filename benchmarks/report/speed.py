@@ -91,15 +91,32 @@ def power_flow(cases: list[Case]) -> list[str]:
 
 
 def train(cases: list[Case]) -> list[str]:
-    """Training speed with updates."""
+    """Training speed with updates, and time to a score where it was measured."""
     peers = [c["name"] for c in cases if c["peer"]]
     columns = ("what", "env-steps/s", "env-steps/CPU-s", "agent-steps/CPU-s", *(f"to {p}" for p in peers))
-    return table(columns, (
+    lines = table(columns, (
         (c["name"], number(c["env_steps_per_s"]),
          spread(c["env_steps_per_cpu_s"], c["env_steps_per_cpu_s_low"], c["env_steps_per_cpu_s_high"]),
          number(c["agent_steps_per_cpu_s"]), *(times(c["ratio_to_peers"].get(p)) for p in peers))
         for c in cases
     ))  # fmt: skip
+    scored = {c["name"]: c["to_score"] for c in cases if c.get("to_score")}
+    if not scored:
+        return lines
+    any_of_them = next(iter(scored.values()))
+    columns = (
+        "what",
+        f"CPU-s to a score of {any_of_them['target']:g}",
+        "env-steps to it",
+        "best score",
+        "within CPU-s",
+    )
+    rules = ", ".join(f"{name} {fixed(score)}" for name, score in any_of_them["baselines"].items())
+    return [*lines, "### Time to score", "", f"On validation weeks; the rules there: {rules}.", "", *table(columns, (
+        (name, number(s["reached_cpu_s"]), number(s["reached_steps"]), fixed(s["best"]),
+         number(s["curve"][-1]["cpu_s"]))
+        for name, s in scored.items()
+    ))]  # fmt: skip
 
 
 def serve(cases: list[Case]) -> list[str]:

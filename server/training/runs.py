@@ -50,7 +50,7 @@ class Runs:
     def metrics(self, name: str, points: int, fields: Sequence[str] | None = None) -> RunMetrics:
         """The columns of metrics.jsonl, all or some, in at most `points` points."""
         path = self.path(name) / "metrics.jsonl"
-        rows = [row for row in map(_row, path.read_bytes().splitlines()) if row] if path.exists() else []
+        rows = [row for row in map(row_of, path.read_bytes().splitlines()) if row] if path.exists() else []
         names = list(dict.fromkeys(key for row in rows for key in row))
         if fields is not None:
             unknown = [field for field in fields if rows and field not in names]
@@ -129,11 +129,11 @@ def _tail(path: Path) -> list[dict[str, Any]]:
             lines = file.read().splitlines()[1 if size > TAIL_BYTES else 0 :]
     except OSError:
         return []
-    return [row for row in map(_row, lines) if row]
+    return [row for row in map(row_of, lines) if row]
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
-    """A row; None where the line is being written."""
+def row_of(line: bytes) -> dict[str, Any] | None:
+    """A row of metrics.jsonl; None where the line is being written."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,23 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert "shac, 2 seeds" in capsys.readouterr().out
 
     monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
-    assert run() == [case]
+    (again,) = run()
+    decisions = [record.pop("decision") for record in (case, again)]
+    assert all(d["ratio"] == d["mpc_us"] / d["policy_us"] > 0 for d in decisions)
+    assert again == case
     picture = plot_learning([case, case | {"variant": "default"}], tmp_path / "learning.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_grow_case_by_case(tmp_path: Path) -> None:
+    def case(algorithm: str, variant: str, score: float) -> dict[str, Any]:
+        return {"scenario": "rural-lv", "variant": variant, "algorithm": algorithm, "minutes": 5.0, "score": score}
+
+    path = tmp_path / "learning.json"
+    assert learning.merged(path, [case("ippo", "default", 1)]) == [case("ippo", "default", 1)]
+    path.write_text(json.dumps({"cases": [case("ippo", "default", 1), case("shac", "cost-only", 2)]}))
+    again = learning.merged(path, [case("ippo", "default", 3), case("mappo", "default", 4)])
+    assert again == [case("ippo", "default", 3), case("mappo", "default", 4), case("shac", "cost-only", 2)]
 
 
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,3 +85,24 @@ def test_numbers() -> None:
         "–", "0", "1,230,000", "123", "0.0123", "1.5e-07",
     ]  # fmt: skip
     assert markdown.fixed(-1e-9) == "0.000"
+
+
+def test_time_to_score_is_told_and_drawn(tmp_path: Path) -> None:
+    def case(name: str, peer: bool, reached: float | None) -> dict[str, object]:
+        curve = [{"cpu_s": 10.0, "wall_s": 11.0, "env_steps": 500, "score": 0.4},
+                 {"cpu_s": 20.0, "wall_s": 22.0, "env_steps": 1000, "score": 0.7}]  # fmt: skip
+        to_score = {"target": 0.65, "baselines": {"time-of-use": 0.6}, "best": 0.7, "curve": curve,
+                    "reached_cpu_s": reached, "reached_steps": reached and 1000}  # fmt: skip
+        return {"name": name, "peer": peer, "settings": {}, "env_steps_per_s": 50.0, "env_steps_per_cpu_s": 50.0,
+                "env_steps_per_cpu_s_low": 40.0, "env_steps_per_cpu_s_high": 60.0, "agent_steps_per_cpu_s": 250.0,
+                "ratio_to_peers": {"theirs": 1.0}, "to_score": to_score}  # fmt: skip
+
+    cases = [case("ours", False, 20.0), case("theirs", True, None)]
+    content = {"benchmark": "train", "machine": MACHINE, "cases": cases}
+    (tmp_path / "train-cpu.json").write_text(json.dumps(content), encoding="utf-8")
+    page, picture = render(tmp_path, tmp_path / "page.md", tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert "time-of-use 0.600" in text
+    assert "| ours | 20 | 1,000 | 0.700 | 20 |" in text
+    assert "| theirs | – | – | 0.700 | 20 |" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -1,34 +1,90 @@
-"""The training benchmark's stacks are set alike and count their steps."""
+"""The training benchmark's stacks are set alike, count their steps and act as they were trained to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
-from benchmarks import train
+from benchmarks import stacks, time_to_score, train
+from smartgrid_core import GridConfig, Simulator
+from smartgrid_core.controllers.episode import run_episode
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 
 
+def made(peer: bool, steps: int) -> Callable[[], stacks.Stack]:
+    return lambda: stacks.Stack(peer, {}, 0.25, lambda _: steps, torch.zeros_like)
+
+
+def missing() -> Any:
+    raise ModuleNotFoundError("No module named 'ray'", name="ray")
+
+
 @pytest.mark.usefixtures("quick_profiles")
-def test_stacks_take_the_steps_they_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "EQUAL", train.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8)))
-    cases = [train._ours("ours", train._equal_config("cpu")), train._torchrl("cpu")]
-    assert [case.iterate() for case in cases] == [8, 8]
-    assert [case.iterate() for case in cases] == [8, 8]
+def test_stacks_take_the_steps_they_count_and_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "EQUAL", stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8)))
+    built = [stacks.ours(stacks.equal_config("cpu")), stacks.torchrl("cpu")]
+    assert [stack.iterate(0.0) for stack in built] == [8, 8]
+    assert [stack.iterate(0.0) for stack in built] == [8, 8]
+    sim = Simulator(stacks.SCENARIO, 3)
+    _, obs = sim.reset(seed=1)
+    for stack in built:
+        with torch.no_grad():
+            action = stack.decide(obs)
+        assert action.shape == (3, sim.num_agents, sim.action_dim)
+        assert action.abs().max() <= 1
+        assert action.std() > 0
+        with torch.no_grad():
+            assert torch.equal(stack.decide(obs), action)  # without exploration
 
 
 def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def case(name: str, peer: bool, steps: int) -> train.Case:
-        return train.Case(name, peer, {}, lambda: steps)
-
-    def missing(_: int) -> Any:
-        raise ModuleNotFoundError("No module named 'ray'", name="ray")
-
-    monkeypatch.setattr(train, "_ours", lambda name, _: case(name, False, 40))
-    monkeypatch.setattr(train, "_torchrl", lambda _: case("peer", True, 10))
-    monkeypatch.setattr(train, "_rllib", missing)
-    monkeypatch.setattr(train, "_rate", lambda iterate, _: (float(iterate()), 2.0 * iterate()))
-    records = train.run(quick=True, threads=1)
-    assert [record["ratio_to_peers"]["peer"] for record in records] == [4, 4, 1]
+    found = {"ours": made(False, 40), "peer": made(True, 10), "RLlib": missing}
+    monkeypatch.setattr(stacks, "stacks", lambda *_: found | {"own loop, equal settings, step compiled": missing})
+    monkeypatch.setattr(train, "_rate", lambda iterate, _: (float(iterate(0.0)), 2.0 * iterate(0.0)))
+    records = train.run(quick=True, threads=1, score_minutes=0)
+    assert [record["ratio_to_peers"]["peer"] for record in records] == [4, 1]
     assert "RLlib left out: ray is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick_profiles")
+def test_the_score_is_that_of_the_policy_and_its_time_that_of_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stack that learns to be idle at once, and one that never does."""
+    tiny = GridConfig.load(stacks.SCENARIO, episode_days=1.0)
+    monkeypatch.setattr(time_to_score, "EPISODES", 2)
+    monkeypatch.setattr(time_to_score, "MARKS", 3)
+    monkeypatch.setattr(time_to_score, "TARGET", -0.01)
+    worked = torch.rand(400, 400)
+
+    def stack(level: float) -> stacks.Stack:
+        decide = lambda obs: torch.full((*obs.shape[:2], 3), level)  # noqa: E731
+        return stacks.Stack(False, {}, 1.0, lambda _: int((worked @ worked).shape[0]), decide)
+
+    found = time_to_score.run(
+        {"idle": lambda: stack(0.0), "selling": lambda: stack(-1.0)}, minutes=0.002, scenario=tiny
+    )
+    idle, selling = found["idle"], found["selling"]
+    assert idle["reached_cpu_s"] == idle["curve"][0]["cpu_s"]
+    assert idle["reached_steps"] == idle["curve"][0]["env_steps"]
+    assert selling["reached_cpu_s"] is None
+    assert selling["best"] < idle["best"]
+    assert len(idle["curve"]) == 3
+    assert all(point["cpu_s"] >= 0.002 * 60 * (k + 1) / 3 for k, point in enumerate(idle["curve"]))
+    assert "not reached" in capsys.readouterr().out
+
+
+def test_an_action_is_held_as_in_training() -> None:
+    decided: list[int] = []
+
+    def decide(obs: torch.Tensor) -> torch.Tensor:
+        decided.append(len(decided))
+        return torch.zeros(*obs.shape[:2], 3)
+
+    stack = stacks.Stack(False, {}, 1.0, lambda _: 1, decide)
+    sim = Simulator(GridConfig.load(stacks.SCENARIO, episode_days=0.5), 1)
+    run_episode(sim, time_to_score.StackController("held", stack), seed=[3], keep_series=False)
+    assert len(decided) == 12  # twelve hours, an hour each

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.serving import Serving, command
+from tests.server.serving import Serving, command, serving, until
 from tests.server.test_slow_viewers import deaf_viewer
 
 LONG = ("POST /api/training", "POST /api/scalability")  # the empty body begins work of minutes
@@ -84,3 +87,44 @@ def test_random_messages_and_connections_kill_nothing(server: Serving) -> None:
         status = command(witness, "status")["status"]
         assert status["run"]["id"] == run
         assert server.get("/healthz")["status"] == "ok"
+
+
+def held(server: Serving) -> tuple[int, float]:
+    """Open files, and memory in MiB, of the server's process."""
+    process = Path(f"/proc/{server.process.pid}")
+    rss = re.search(r"VmRSS:\s+(\d+) kB", (process / "status").read_text())
+    assert rss is not None
+    return len(list((process / "fd").iterdir())), int(rss[1]) / 1024
+
+
+def come_and_go(server: Serving, times: int, rng: random.Random) -> None:
+    """Connections that are greeted and left, reset, or never say what they want."""
+    for _ in range(times):
+        kind = rng.randrange(4)
+        if kind == 0:
+            with socket.create_connection(("127.0.0.1", server.port)) as half:
+                half.sendall(b"GET /ws/grid HTTP/1.1\r\nHost: local"[: rng.randrange(38)])
+        else:
+            viewer = deaf_viewer(server)
+            if kind == 1:  # reset instead of closed
+                viewer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            viewer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory and open files are read from /proc")
+def test_ten_thousand_connections_leave_nothing_behind(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    with serving(tmp_path, "--handshake-limit", "") as server:
+        run = server.start(speed=20)["run"]["id"]
+        with server.connect() as witness:
+            come_and_go(server, 1_000, rng)  # what is allocated once
+            files, mib = held(server)
+            for _ in range(9):
+                come_and_go(server, 1_000, rng)
+                until(witness, "frame")
+            status = until(witness, "status", viewers=1)  # once the last of them is noticed
+            assert status["run"]["id"] == run
+            after = held(server)
+        assert after[0] <= files + 5
+        assert after[1] <= mib + 20

@@ -17,6 +17,7 @@ from torch import Tensor
 import smartgrid_core.simulator as simulator_module
 import trainer.train as train_module
 from tests.smartgrid_core.communities import community, profiles
+from tests.trainer.training_process import Unvalidated
 from trainer import distributed
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.ppo import Ppo
@@ -33,17 +34,6 @@ CHANCE = {
     "ppo": {"minibatches": 2}, "shac": {"critic_batch": 8},
     "qmix": {"replay": 64, "batch": 16, "updates": 2, "epsilon_end": 1.0},
 }  # fmt: skip
-
-
-class Unvalidated:
-    """Stands in where scores do not matter."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def prepare(self) -> None: ...
-
-    def run(self, _: object) -> dict[str, float]:
-        return {"score": 0.0, "cost_eur": 0.0}
 
 
 def run(folder: Path, algorithm: str, grids: int, resume: bool = False, **fields: object) -> Training:

@@ -19,6 +19,7 @@ from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.kpis import KPIS
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
+from tests.trainer.training_process import Unvalidated
 from trainer.actors import GaussianActor
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config
 from trainer.metrics import LISTED, listed
@@ -45,17 +46,6 @@ def _run(folder: Path, scenario: GridConfig, resume: bool = False, **overrides: 
     training = Training(TrainConfig.model_validate(SMALL | overrides), scenario, folder, resume)
     training.run()
     return training
-
-
-class Unvalidated:
-    """Stands in where scores do not matter."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def prepare(self) -> None: ...
-
-    def run(self, _: object) -> dict[str, float]:
-        return {"score": 0.0, "cost_eur": 0.0}
 
 
 def assert_same(a: Any, b: Any) -> None:
@@ -135,6 +125,25 @@ def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
     assert (tmp_path / "run/learning.png").stat().st_size > 10_000
     assert (tmp_path / "run/checkpoints/last").is_dir()
     assert not (tmp_path / "run/evaluation").exists()
+
+
+def test_the_limit_of_time_may_be_cpu_time(
+    tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is busy with other things: the wall's time passes, the process's does not."""
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    collect = Ppo.collect
+
+    def slow(self: Ppo, *arguments: Any) -> Any:
+        time.sleep(0.5)
+        return collect(self, *arguments)
+
+    monkeypatch.setattr(Ppo, "collect", slow)
+    start = time.perf_counter()
+    training = _run(tmp_path / "run", scenario, iterations=3, clock="cpu")
+    assert training.seconds < time.perf_counter() - start - 1.4
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert sum(line["collect_s"] + line["update_s"] for line in lines) <= training.seconds
 
 
 def test_a_plateau_ends_the_run_and_the_count_survives_a_resume(

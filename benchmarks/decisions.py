@@ -1,0 +1,58 @@
+"""What a decision costs: a trained policy for a batch of communities, beside model predictive control."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import seconds_per_call
+from smartgrid_core import GridConfig, Simulator
+from smartgrid_core.controllers import make_controller
+from trainer.policy import load_policy
+
+GRIDS = 4096  # communities decided for at once
+PLANS = 4  # hours that model predictive control plans in, one community at a time
+MPC = "mpc-noisy"  # with the forecast that policies see
+
+
+def decision_us(scenario: GridConfig, run: Path) -> dict[str, Any]:
+    """Microseconds of one thread for a step's decision of one community, its mean over steps.
+
+    Args:
+        run: of the policy; an action held for h steps counts 1/h each.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        policy_us, mpc_us = _policy_us(scenario, run), _mpc_us(scenario)
+    finally:
+        torch.set_num_threads(threads)
+    return {"grids": GRIDS, "policy_us": policy_us, "mpc": MPC, "mpc_us": mpc_us, "ratio": mpc_us / policy_us}
+
+
+def _policy_us(scenario: GridConfig, run: Path) -> float:
+    policy, sim = load_policy(run), Simulator(scenario, 32)
+    _, obs = sim.reset(seed=1)
+    obs = obs.repeat(GRIDS // 32, 1, 1)
+    hold = max(1, round(policy.about["hold_h"] / scenario.step_h))
+    with torch.no_grad():
+        seconds, *_ = seconds_per_call(lambda: policy.actor.decide(obs), 1.0, sim.device)
+    return 1e6 * seconds / GRIDS / hold
+
+
+def _mpc_us(scenario: GridConfig) -> float:
+    controller, sim = make_controller(MPC), Simulator(scenario, 1)
+    state, obs = sim.reset(seed=1)
+    controller.start(sim, state)
+    steps = round(PLANS / scenario.step_h)
+    spent = 0.0
+    for _ in range(steps):
+        start = time.perf_counter()
+        action = controller.act(state, obs)
+        spent += time.perf_counter() - start
+        state, out = sim.step(state, action)
+        obs = out.obs
+    return 1e6 * spent / steps

@@ -1,0 +1,103 @@
+"""How long training takes to a score: every stack from drawn weights, one after the other, on the same episodes.
+
+Time is CPU time of this process spent in collecting and learning; building, compiling and validating are left out.
+Nobody knows a policy's score but by asking, so it is asked at even marks of the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.machine import wide
+from benchmarks.stacks import SCENARIO, Stack
+from smartgrid_core import GridConfig, Simulator, State
+from trainer.validation import Validation
+
+TARGET = 0.80  # of validation episodes: well above every rule, below what all of our learners reach
+EPISODES = 8
+MARKS = 24  # of the time, at which the score is asked for
+
+
+class StackController:
+    """A stack's policy, acting as it did in training but for exploration."""
+
+    kind = "policy"
+
+    def __init__(self, name: str, stack: Stack):
+        self.name, self.stack = name, stack
+        self._hold, self._step, self._held = 1, 0, torch.empty(0)
+
+    def start(self, sim: Simulator, state: State) -> None:
+        """Begin at a decision."""
+        self._hold, self._step = max(1, round(self.stack.hold_h / sim.config.step_h)), 0
+
+    @torch.no_grad()
+    def act(self, state: State, obs: Tensor) -> Tensor:
+        """Action [B, N, A], renewed every hold."""
+        if self._step % self._hold == 0:
+            self._held = self.stack.decide(obs)
+        self._step += 1
+        return self._held
+
+
+def run(
+    builders: Mapping[str, Callable[[], Stack]], minutes: float, device: str = "cpu", scenario: GridConfig | None = None
+) -> dict[str, dict[str, Any]]:
+    """Train every stack for `minutes` of CPU time; prints a table and returns, by name, how its score rose.
+
+    Returns:
+        target, baselines (scores of the rules), reached_cpu_s and reached_steps (None where the target was not
+        reached), best, and curve: points {cpu_s, wall_s, env_steps, score}.
+    """
+    validation = Validation(scenario or GridConfig.load(SCENARIO), EPISODES, torch.device(device))
+    baselines, console = validation.prepare().baselines, Console(stderr=True)
+    found: dict[str, dict[str, Any]] = {}
+    for name, build in builders.items():
+        stack = build()
+        curve = _curve(stack, minutes * 60, partial(_score, validation, StackController(name, stack)))
+        there = next((point for point in curve if point["score"] >= TARGET), None)
+        best = max(point["score"] for point in curve)
+        found[name] = {
+            "target": TARGET, "baselines": baselines, "best": best, "curve": curve,
+            "reached_cpu_s": there and there["cpu_s"], "reached_steps": there and there["env_steps"],
+        }  # fmt: skip
+        console.print(f"{name}: {best:.3f} at best" + (f", {TARGET} after {there['cpu_s']:.0f} CPU-s" if there else ""))
+    _print(found, minutes)
+    return found
+
+
+def _score(validation: Validation, policy: StackController) -> float:
+    return validation.run(policy)["score"]
+
+
+def _curve(stack: Stack, budget_s: float, score: Callable[[], float]) -> list[dict[str, float]]:
+    """Points at `MARKS` of the time, at the end of the iteration each falls in."""
+    curve: list[dict[str, float]] = []
+    cpu_s, wall_s, steps = 0.0, 0.0, 0
+    while cpu_s < budget_s:
+        cpu, wall = time.process_time(), time.perf_counter()
+        steps += stack.iterate(cpu_s / budget_s)
+        cpu_s, wall_s = cpu_s + time.process_time() - cpu, wall_s + time.perf_counter() - wall
+        if cpu_s >= budget_s * (len(curve) + 1) / MARKS:
+            curve.append({"cpu_s": cpu_s, "wall_s": wall_s, "env_steps": steps, "score": score()})
+    return curve
+
+
+def _print(found: Mapping[str, dict[str, Any]], minutes: float) -> None:
+    table = Table(title=f"Score on {EPISODES} validation episodes of {SCENARIO}, at most {minutes:g} min of CPU time")
+    for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "best score"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name, record in found.items():
+        reached = record["reached_cpu_s"]
+        steps = "" if reached is None else f"{record['reached_steps']:,}"
+        table.add_row(name, "not reached" if reached is None else f"{reached:,.0f}", steps, f"{record['best']:.3f}")
+    rules = ", ".join(f"{name} {score:.3f}" for name, score in next(iter(found.values()))["baselines"].items())
+    wide().print(table, f"rules: {rules}")

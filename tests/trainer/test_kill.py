@@ -1,0 +1,83 @@
+"""kill -9 at any moment: the run can be loaded, goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.test_training import assert_same
+from tests.trainer.training_process import train
+from trainer.policy import load_policy
+from trainer.runs import RunFolder
+
+
+def killed(folder: Path, kills: int, iterations: int) -> list[int]:
+    """Train, kill at a random moment, look at what is there; the last life ends by itself. Iterations at each kill."""
+    moments, found = random.Random(7), []
+    command = [sys.executable, "-m", "tests.trainer.training_process", str(folder), str(iterations)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for life in range(kills + 1):
+            process.stdin.write("go\n")
+            pid = int(process.stdout.readline())
+            if life < kills:
+                began = len(found) and found[-1]
+                while _iteration(folder) <= began:  # it has begun to save
+                    time.sleep(0.002)
+                time.sleep(moments.uniform(0.0, 0.1))
+                os.kill(pid, signal.SIGKILL)
+            code = int(process.stdout.readline())
+            assert code == (-signal.SIGKILL if life < kills else 0)
+            found.append(RunFolder(folder).load_training()["iteration"])
+            assert load_policy(folder).about["iteration"] > 0
+        process.stdin.close()
+    return found
+
+
+def _iteration(folder: Path) -> int:
+    """Of the newest checkpoint with its final name."""
+    try:
+        return json.loads((folder / "checkpoints/last/about.json").read_text())["iteration"]
+    except FileNotFoundError:
+        return 0
+
+
+def check_kills(tmp_path: Path, kills: int, iterations: int) -> None:
+    found = killed(tmp_path / "killed", kills, iterations)
+    assert found == sorted(found)
+    assert found[-2] < found[-1] == iterations, "the kills came before the end"
+    whole = train(tmp_path / "whole", iterations)
+    a, b = (RunFolder(tmp_path / name).load_training() for name in ("whole", "killed"))
+    assert whole.iteration == iterations
+    for key in ("learner", "state", "obs", "rng", "iteration", "env_steps", "best", "validated", "stale"):
+        assert_same(a[key], b[key])
+    lines = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "killed")
+    ]
+    timed = ("seconds", "_s", "_per_s")
+    for ours, theirs in zip(*lines, strict=True):
+        assert_same(*({k: v for k, v in line.items() if not k.endswith(timed)} for line in (ours, theirs)))
+    names = {path.name for path in (tmp_path / "killed/checkpoints").iterdir()}
+    assert names == {"last", "best", f"{iterations - 1:06d}", f"{iterations:06d}"}, "nothing half done is left"
+
+
+def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    check_kills(tmp_path, 4, 60)
+
+
+@pytest.mark.slow
+def test_kill_9_thirty_times(tmp_path: Path) -> None:
+    check_kills(tmp_path, 30, 400)
