@@ -45,8 +45,8 @@ def _learner(case: Case) -> list[str]:
 def _decision(case: Case) -> str:
     d = case["decision"]
     return (
-        f"- A step's decision of a community takes {case['algorithm']} {d['policy_us']:.2g} µs of a core, in a batch of "
-        f"{d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f}: {d['ratio']:,.0f} times as long."
+        f"- A step's decision of a community takes {case['algorithm']} {d['policy_us']:.2g} µs of a core in a batch "
+        f"of {d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f}: {d['ratio']:,.0f} times as long."
     )
 
 

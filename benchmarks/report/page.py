@@ -35,7 +35,7 @@ def _no_pictures(cases: list[Case], stem: Path) -> list[tuple[str, Path]]:
 SECTIONS = {  # by the name a results file has in its field "benchmark", in the order of the page
     "env": Section("Environment stepping", speed.env, pictures.env),
     "power-flow": Section("AC power flow", speed.power_flow, pictures.power_flow),
-    "train": Section("Training speed", speed.train, _no_pictures),
+    "train": Section("Training speed", speed.train, pictures.train),
     "learning": Section("What is learned", learned.learning, pictures.learning),
     "serve": Section("Serving", speed.serve, _no_pictures),
 }

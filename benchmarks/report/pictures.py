@@ -85,6 +85,23 @@ def power_flow(cases: list[Case], stem: Path) -> Drawn:
         return [("Microseconds a solve against buses", save_figure(figure, stem.with_suffix(".png")))]
 
 
+def train(cases: list[Case], stem: Path) -> Drawn:
+    """How every stack's score rises with the CPU time it trains, where that was measured."""
+    scored = [c for c in cases if c.get("to_score")]
+    if not scored:
+        return []
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for case, colour in zip(scored, (GREEN, BLUE, SKY, ORANGE, VERMILION, PURPLE) * 2, strict=False):
+            points = [(point["cpu_s"], point["score"]) for point in case["to_score"]["curve"]]
+            axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour, label=case["name"])
+        axes.axhline(scored[0]["to_score"]["target"], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlabel="CPU-seconds of training", ylabel="score on validation weeks")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+        return [("Score against the CPU time of training", save_figure(figure, stem.with_suffix(".png")))]
+
+
 def learning(cases: list[Case], stem: Path) -> Drawn:
     """Scores of every seed beside the baselines; cost against stability."""
     scores = plot_learning(cases, stem.with_suffix(".png"))

@@ -66,7 +66,8 @@ def test_time_to_a_score_is_told_where_it_was_taken(tmp_path: Path) -> None:
     def case(name: str, peer: bool, reached: float | None) -> dict[str, Any]:
         to_score = {
             "target": 0.8, "baselines": {"time-of-use": 0.634}, "best": 0.85 if reached else 0.4,
-            "reached_cpu_s": reached, "reached_steps": reached and 1_000_000, "curve": [{"cpu_s": 240.0, "score": 0.4}],
+            "reached_cpu_s": reached, "reached_steps": reached and 1_000_000,
+            "curve": [{"cpu_s": 1.0, "score": 0.1}, {"cpu_s": 240.0, "score": 0.4}],
         }  # fmt: skip
         names = (
             "env_steps_per_s",
@@ -82,7 +83,9 @@ def test_time_to_a_score_is_told_where_it_was_taken(tmp_path: Path) -> None:
         "cases": [case("ours", False, 31.0), case("theirs", True, None)],
     }
     (tmp_path / "train.json").write_text(json.dumps(content), encoding="utf-8")
-    text = render(tmp_path, tmp_path / "page.md", tmp_path)[0].read_text(encoding="utf-8")
+    page, picture = render(tmp_path, tmp_path / "page.md", tmp_path)
+    assert picture.name == "benchmark-train.png"
+    text = page.read_text(encoding="utf-8")
     assert "| ours | 31 | 1,000,000 | 0.850 | 240 |" in text
     assert "| theirs | not reached |  | 0.400 | 240 |" in text
     assert "time-of-use 0.634" in text
