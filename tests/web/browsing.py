@@ -12,7 +12,7 @@ import pytest
 
 WEB = Path(__file__).resolve().parent.parent.parent / "web"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 BREACHES = """
 window.breaches = [];
 document.addEventListener("securitypolicyviolation", (e) =>

@@ -21,7 +21,7 @@ export const EXPLAIN = {
   cost: { title: "Cost of the community, EUR", what: "All bills since the run began or was reset; negative is earned. Beside it the rate now.", formula: "Σ (bought·import price − sold·export price + imbalance + losses + unserved·value of lost load)" },
   co2: { title: "CO₂, kg", what: "Emissions of what the utility delivers, since the run began. Beside it the rate now.", formula: "max(power at the reference bus, 0) · intensity of the hour" },
   price: { title: "Prices, EUR/kWh", what: "What a kWh costs from the utility, and what it pays for one. Neighbours settle at the mean of the two." },
-  reward: { title: "Mean reward, EUR-equivalents a step", what: "What the policies learn from; the mean over prosumers. The bars are the parts before weighting.", formula: "w·stability + w·efficiency + w·cost + w·cooperation, weights .1, .1, 1, .1 unless changed" },
+  reward: { title: "Mean reward, EUR-equivalents a step", what: "What the policies learn from; the mean over prosumers. The bars are the parts before weighting; their length is the cube root, so that small ones are seen.", formula: "w·stability + w·efficiency + w·cost + w·cooperation, weights .1, .1, 1, .1 unless changed" },
   reward_stability: { title: "Stability reward", what: "The same for everybody; 0 at best.", formula: "S − 1" },
   reward_efficiency: { title: "Efficiency reward", what: "Energy the prosumer wasted.", formula: "−(loss share + battery conversion + curtailed) · import price · hours" },
   reward_cost: { title: "Cost reward", what: "The prosumer's own bill.", formula: "−cost" },
@@ -32,7 +32,7 @@ export const EXPLAIN = {
   neighbours: { title: "From neighbours, kW", what: "Positive receives, negative sends.", formula: "received − sent" },
   battery_kw: { title: "Battery power, kW", what: "Positive charges, negative discharges; at the meter side.", formula: "charge − discharge" },
   voltage_pu: { title: "Voltage, p.u.", what: "At the prosumer's bus; 1 is nominal, 0.9 to 1.1 is allowed (EN 50160), 0 is without supply." },
-  agent_cost: { title: "Cost while watching, EUR", what: "Bills of the steps this page received since the run began or the page was opened; negative is earned.", formula: "Σ cost of the step" },
+  agent_cost: { title: "Cost lately, EUR", what: "Bills of the steps this page knows: since it was opened, and of up to two days before; negative is earned.", formula: "Σ cost of the step" },
   agent_reward: { title: "Reward of the step", what: "Weighted sum of the prosumer's four reward parts, EUR-equivalents." },
   unserved: { title: "Unserved, kW", what: "Demand that could not be met.", formula: "Σ unserved" },
 };

@@ -109,6 +109,7 @@ function trace(c, points) {
  */
 function breaker(c, points, colors) {
   const [a, b] = points.slice(-2);
+  if (Math.hypot(b.x - a.x, b.y - a.y) < 44) return; // no room: the dashes say it
   const [x, y] = [(a.x + b.x) / 2, (a.y + b.y) / 2];
   c.save();
   c.translate(x, y);

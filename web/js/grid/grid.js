@@ -65,7 +65,7 @@ export function gridView(context) {
     const { frame, selected, connection } = store.get();
     utility.classList.toggle("off", Boolean(frame?.islanded));
     const label = utility.querySelector("text");
-    if (label) label.textContent = frame?.islanded ? "utility, cut off" : "utility";
+    if (label) label.textContent = frame?.islanded ? (place.width < 560 ? "cut off" : "utility, cut off") : "utility";
     if (!large) updateNodes(agents, place, frame, selected, format);
     flows.update(place, frame);
     node.classList.toggle("stale", connection.state !== "open");

@@ -57,7 +57,7 @@ export function agentCards(context) {
       update();
       if (selected) cards.get(selected)?.node.scrollIntoView({ block: "nearest" });
     }),
-    store.subscribe(pick("frame"), update),
+    store.subscribe(pick("frame", "traces"), update),
   ];
   return { node, stop: () => stops.forEach((end) => end()) };
 }

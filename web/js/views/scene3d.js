@@ -2,11 +2,11 @@
 import { h, icon, setText } from "../dom.js";
 import { href } from "../router.js";
 import { pick } from "../store.js";
-import { Orbit, position } from "./scene3d/orbit.js";
+import { Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
 
 /** @typedef {import("../types.d.ts").State} State */
-const FIRST = { azimuth: 0.35, height: 0.62, distance: 62 };
+const FIRST = { azimuth: 0.35, height: 0.62, distance: 56 };
 
 class TownPage {
   /** @param {import("../types.d.ts").Context} context */
@@ -74,6 +74,7 @@ class TownPage {
     const few = (hello?.agents.length ?? 0) <= 40;
     /** @type {Map<string, HTMLElement>} */
     this.names = new Map(few ? (hello?.agents ?? []).map((agent) => [agent.id, h("span", { text: agent.name })]) : []);
+    if (hello?.feeder) this.names.set("grid", h("span", { class: "faint", text: "utility" }));
     this.labels?.replaceChildren(...this.names.values());
     this.fit();
     this.update();
@@ -113,9 +114,10 @@ class TownPage {
     if (!width || !height || !this.renderer) return;
     this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
     this.renderer.setSize(width, height, false);
+    if (this.orbit) this.orbit.stretch = Math.max(1, Math.min(2, (1.15 * height) / width));
     if (this.town) {
       this.town.camera.aspect = width / height;
-      this.town.camera.fov = width < height ? 62 : 42;
+      this.town.camera.fov = width < height ? 52 : 42;
       this.town.camera.updateProjectionMatrix();
     }
     this.draw();
@@ -125,7 +127,8 @@ class TownPage {
   draw(seconds) {
     if (!this.town || !this.orbit || this.gone) return;
     this.seconds = seconds ?? this.seconds ?? 0;
-    this.town.camera.position.set(...position(this.orbit.view));
+    this.town.camera.position.set(...this.orbit.place);
+    this.town.seenFrom(this.orbit.view.distance * this.orbit.stretch);
     this.town.camera.lookAt(0, 0, 0);
     this.town.animate(this.seconds);
     this.renderer.render(this.town.scene, this.town.camera);
