@@ -1,4 +1,4 @@
-"""`python -m benchmarks env|power-flow|train|learning|serve`"""
+"""`python -m benchmarks env|power-flow|train|learning|serve|viewer`"""
 
 from __future__ import annotations
 
@@ -94,7 +94,27 @@ def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) ->
         write_results(json, "serve", cases)
 
 
-SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning, "serve": serve}
+def viewer(json: Json = None, quick: Quick = False, minutes: float = 10.0) -> None:
+    """Frames a second, script a frame, time to ready and memory of the page, in headless Chromium.
+
+    Args:
+        minutes: of watching the memory of a page, live.
+    """
+    from benchmarks import viewer as suite
+
+    cases = suite.run(quick, minutes)
+    if json:
+        write_results(json, "viewer", cases)
+
+
+SUITES = {
+    "env": env,
+    "power-flow": power_flow,
+    "train": train,
+    "learning": learning,
+    "serve": serve,
+    "viewer": viewer,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,8 +18,8 @@ export const netPower = (agent) => agent.bought_kw + agent.received_kw - agent.s
 
 /** @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string][]} */
 const ROWS = [
-  ["demand", "Demand", (a, f) => f.kw(a.demand_kw)],
-  ["generation", "Solar", (a, f) => f.kw(a.generation_kw)],
+  ["agent_demand", "Demand", (a, f) => f.kw(a.demand_kw)],
+  ["agent_generation", "Solar", (a, f) => f.kw(a.generation_kw)],
   ["trade", "Utility", (a, f) => f.signedKw(a.trade_kw)],
   ["neighbours", "Neighbours", (a, f) => f.signedKw(a.received_kw - a.sent_kw)],
   ["battery_kw", "Battery", (a, f) => f.signedKw(a.charge_kw - a.discharge_kw)],

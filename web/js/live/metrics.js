@@ -117,6 +117,8 @@ function stabilityTile(format) {
     h("div", { class: "head" }, h("span", { class: "label", text: "Stability" }), word), value, meter,
     h("div", { class: "parts" }, ...rows.map(({ row }) => row)), alarms, line.node);
   explain(/** @type {HTMLElement} */ (node.querySelector(".head")), EXPLAIN.stability);
+  explain(value, EXPLAIN.stability);
+  explain(alarms, EXPLAIN.network);
   return {
     node,
     /** @param {Metrics} m @param {State["history"]} recent @param {Record<string, number> | undefined} weights */

@@ -23,8 +23,9 @@ export function explain(element, { title, unit, text, formula }) {
  * @param {HTMLElement} input
  * @param {Explanation} about
  */
-export function explainField(box, input, { title, text }) {
-  const open = () => showTip({ title, what: text }, box.getBoundingClientRect());
+export function explainField(box, input, { title, text, formula }) {
+  box.dataset.explained = "";
+  const open = () => showTip({ title, what: text, formula }, box.getBoundingClientRect());
   input.setAttribute("aria-description", text ?? "");
   box.addEventListener("pointerenter", (event) => event.pointerType !== "touch" && open());
   box.addEventListener("pointerleave", hideTip);
