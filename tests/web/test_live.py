@@ -224,7 +224,7 @@ def test_dots_move_only_where_motion_is_welcome(server: Serving, browser: Any, m
     at = at_rest(server, 13)
     server.post("/api/simulation/speed", {"speed": 0.1})
     server.post("/api/simulation/resume")  # running, and for ten seconds no new step
-    drawn = "document.querySelectorAll('.stage canvas')[1].toDataURL()"
+    drawn = "document.querySelectorAll('.stage canvas')[2].toDataURL()"
     with watched(browser, reduced_motion=motion) as page:
         page.goto(server.base + "/web/")
         wait_step(page, at)
@@ -261,7 +261,7 @@ def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> Non
     page.keyboard.press("ArrowRight")
     page.locator(".agent.selected[data-agent=agent_0]").wait_for()
     drawn = page.evaluate(
-        "() => { const c = document.querySelector('.stage canvas');"
+        "() => { const c = document.querySelectorAll('.stage canvas')[1];"
         " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x) => x > 0); }"
     )
     assert drawn
