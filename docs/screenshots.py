@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 IMAGES = Path(__file__).resolve().parent / "images"
+WEB = Path(__file__).resolve().parent.parent / "web"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 GL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 DEVICES = {"": (1440, 900), "-phone": (390, 844)}
@@ -214,12 +216,17 @@ def _shrink(path: Path) -> None:
     """Large ones get a palette of 256 colours: a third of the bytes, and none of the page's colours is lost."""
     from PIL import Image
 
+    css = "".join((WEB / "css" / name).read_text(encoding="utf-8") for name in ("tokens.css", "views.css"))
+    kept = [tuple(bytes.fromhex(color)) for color in sorted(set(re.findall(r"#([0-9a-f]{6})\b", css)))]
     with Image.open(path) as image:
         whole = image.convert("RGB")
         whole.save(path, optimize=True)
-        if path.stat().st_size < LARGE:
+        if path.stat().st_size < LARGE or path.name.startswith("3d"):  # its shades are more than a palette has
             return
-        small = whole.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+        common = whole.quantize(256 - len(kept), kmeans=1, dither=Image.Dither.NONE).getpalette() or []
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([*common[: 3 * (256 - len(kept))], *(part for color in kept for part in color)])
+        small = whole.quantize(palette=palette, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 

@@ -8,7 +8,7 @@ import { Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
 
 /** @typedef {import("../types.d.ts").State} State */
-const NARROW = { azimuth: 1.36, height: 0.72, distance: 56 }; // along the feeder, as the picture is taller than wide
+const NARROW = { azimuth: 1.5, height: 0.95, distance: 64 }; // along the feeder, as the picture is taller than wide
 const FIRST = { azimuth: 0.35, height: 0.62, distance: 56 };
 
 class TownPage {
@@ -118,7 +118,7 @@ class TownPage {
     if (!width || !height || !this.renderer) return;
     this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
     this.renderer.setSize(width, height, false);
-    if (this.orbit) this.orbit.stretch = Math.max(1, Math.min(1.6, (0.72 * height) / width));
+    if (this.orbit) this.orbit.stretch = Math.max(1, Math.min(1.6, (0.8 * height) / width));
     if (this.town) {
       this.town.camera.aspect = width / height;
       this.town.camera.fov = width < height ? 52 : 42;
@@ -133,7 +133,7 @@ class TownPage {
     this.seconds = seconds ?? this.seconds ?? 0;
     this.town.camera.position.set(...this.orbit.place);
     this.town.seenFrom(this.orbit.view.distance * this.orbit.stretch);
-    this.town.camera.lookAt(0, 0, 0);
+    this.town.camera.lookAt(0, this.orbit.stretch > 1 ? 7 : 0, 0); // below what is written at the top
     this.town.animate(this.seconds);
     this.renderer.render(this.town.scene, this.town.camera);
     this.place();
