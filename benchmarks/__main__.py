@@ -1,4 +1,4 @@
-"""`python -m benchmarks env|power-flow|train|learning|serve|all|report|peers`"""
+"""`python -m benchmarks env|power-flow|train|learning|serve|viewer|all|report|peers`"""
 
 from __future__ import annotations
 
@@ -107,7 +107,27 @@ def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) ->
         write_results(json, "serve", cases)
 
 
-SUITES = {"env": env, "power-flow": power_flow, "train": train, "learning": learning, "serve": serve}
+def viewer(json: Json = None, quick: Quick = False, minutes: float = 10.0) -> None:
+    """Frames a second, script a frame, time to ready and memory of the page, in headless Chromium.
+
+    Args:
+        minutes: of watching the memory of a page, live.
+    """
+    from benchmarks import viewer as suite
+
+    cases = suite.run(quick, minutes)
+    if json:
+        write_results(json, "viewer", cases)
+
+
+SUITES = {
+    "env": env,
+    "power-flow": power_flow,
+    "train": train,
+    "learning": learning,
+    "serve": serve,
+    "viewer": viewer,
+}
 
 
 def everything(

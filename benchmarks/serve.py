@@ -75,7 +75,7 @@ def run(quick: bool = False, soak_minutes: float = 0.0) -> list[dict[str, Any]]:
     for scenario, viewers in (("community-5", many), ("town-1000", few)):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            ours = stack.enter_context(_server(folder, scenario))
+            ours = stack.enter_context(_simulating(folder, scenario))
             contestants = [ours, *_peers(stack, folder, ours)]
             found: dict[str, list[dict[str, Any]]] = {c.name: [] for c in contestants}
             idle = _idle(ours, seconds / 2)
@@ -95,14 +95,21 @@ def run(quick: bool = False, soak_minutes: float = 0.0) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _server(folder: Path, scenario: str) -> Iterator[Contestant]:
+def server(folder: Path) -> Iterator[Contestant]:
+    """Our server on a free port, nothing running, its data in the folder."""
     command = [sys.executable, "-m", "server", "--port", "0", "--data-dir", str(folder / "data")]
     command += ["--runs-dir", str(folder / "runs"), "--rest-limit", "", "--handshake-limit", "", "--no-autostart"]
-    with _running("smartgrid-marl server", command, "smartgrid-marl: http://", peer=False) as server:
-        base = f"http://127.0.0.1:{server.port}"
+    with _running("smartgrid-marl server", command, "smartgrid-marl: http://", peer=False) as ours:
+        yield ours
+
+
+@contextmanager
+def _simulating(folder: Path, scenario: str) -> Iterator[Contestant]:
+    with server(folder) as ours:
+        base = f"http://127.0.0.1:{ours.port}"
         body = {"scenario": scenario, "policy": "self-consumption", "speed": HZ}
         httpx.post(f"{base}/api/simulation/start", json=body, timeout=300).raise_for_status()
-        yield server
+        yield ours
 
 
 def _peers(stack: ExitStack, folder: Path, ours: Contestant) -> list[Contestant]:

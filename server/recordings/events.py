@@ -46,20 +46,29 @@ def conditions(frame: Mapping[str, Any]) -> dict[str, Event]:
         who = "the community" if frame["islanded"] else _named(cut_off)
         found["outage"] = Event("outage", f"without the utility: {who}")
     if metrics["overloads"]:
-        detail = f"{metrics['overloads']} branches above their rating, the worst at {metrics['max_loading']:.0%}"
+        branches = "branch above its rating" if metrics["overloads"] == 1 else "branches above their rating"
+        detail = f"{metrics['overloads']} {branches}, the worst at {metrics['max_loading']:.0%}"
         found["overload"] = Event("overload", detail)
     if not metrics["converged"]:
         found["voltage_violation"] = Event("voltage_violation", "voltage collapse: the power flow has no solution")
     elif metrics["violations"]:
         span = f"{metrics['min_voltage_pu']:.3f} to {metrics['max_voltage_pu']:.3f} p.u."
-        detail = f"{metrics['violations']} buses outside the voltage band, {span}"
+        buses = "bus" if metrics["violations"] == 1 else "buses"
+        detail = f"{metrics['violations']} {buses} outside the voltage band, {span}"
         found["voltage_violation"] = Event("voltage_violation", detail)
     for item in frame["perturbations"]:
-        branch, magnitude = item.get("branch"), item.get("magnitude")
-        detail = item["kind"] + (f" of branch {branch}" if branch is not None else "")
-        key = f"perturbation {detail}"
-        found[key] = Event("perturbation", detail + (f", magnitude {magnitude:g}" if magnitude is not None else ""))
+        key = f"perturbation {item['kind']} {item.get('branch')}"
+        found[key] = Event("perturbation", _perturbed(item))
     return found
+
+
+def _perturbed(item: Mapping[str, Any]) -> str:
+    kind, magnitude, branch = item["kind"], item.get("magnitude"), item.get("branch")
+    said = kind.replace("_", " ") + (f" of branch {branch}" if branch is not None else "")
+    sentence = {
+        "cloud": "{:.0%} of the sun left", "price_spike": "+{:g} EUR/kWh to import", "demand_surge": "× {:g}",
+    }.get(kind)  # fmt: skip
+    return f"{said}, {sentence.format(magnitude)}" if sentence and magnitude is not None else said
 
 
 def _named(ids: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.server.serving import PATIENCE_S, Serving
-from tests.web.browsing import FLAGS, executable, watched
+from tests.web.browsing import FLAGS, assert_accessible, executable, watched
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -65,6 +65,8 @@ def test_replay_step_by_arrow_keys_jump_and_follow_a_link(server: Serving, page:
     wait_place(page, outage)
     assert "without the utility" in page.locator(".now-events").inner_text()
     page.locator(".playback-grid .utility.off").wait_for()
+    spark = "document.querySelector('[data-tile=demand] .spark-line').getAttribute('d')"
+    assert len(page.evaluate(spark).split("L")) == outage + 1  # the steps before, though it was jumped to
     page.get_by_role("button", name="To the beginning").click()
     wait_place(page, 0)
     page.get_by_role("button", name="Play", exact=True).click()
@@ -121,6 +123,7 @@ def test_run_a_tiny_comparison_and_read_its_tables(server: Serving, page: Any) -
     board = page.locator(".scoreboard")
     assert board.locator("tbody tr").count() == 3
     assert board.locator("tbody tr").first.get_attribute("data-policy") == "optimum"
+    assert "job=" in page.url  # the newest was shown, and a link of it shows the same tomorrow
     board.get_by_role("button", name="Score").click()
     page.wait_for_function(
         "() => document.querySelector('.scoreboard tbody tr:last-child').dataset.policy === 'optimum'"
@@ -133,6 +136,15 @@ def test_run_a_tiny_comparison_and_read_its_tables(server: Serving, page: Any) -
     assert page.locator(".daily .part:visible").count() == 0
     page.locator(".series-panel canvas").first.wait_for()
     page.locator(".radar .shape").first.wait_for()
+    page.locator(".series-panel").get_by_role("button", name="Losses").click()
+    page.locator(".radar").get_by_role("button", name="idle").click()
+    page.reload()  # the link has the order, the quantities, the wheel and the days
+    page.locator(".radar .shape").first.wait_for()
+    assert board.locator('th[aria-sort="ascending"]').count() == 1
+    assert page.locator(".daily .part:visible").count() == 0
+    assert page.locator(".series-panel").get_by_role("button", name="Losses").get_attribute("aria-pressed") == "true"
+    assert page.locator(".radar").get_by_role("button", name="idle").get_attribute("aria-pressed") == "true"
+    assert_accessible(page)
     with page.expect_download() as download:
         page.get_by_label("Export").select_option(label="Scoreboard, CSV")
     assert download.value.suggested_filename.endswith("-scoreboard.csv")
@@ -250,13 +262,32 @@ def test_the_town_opens_or_says_why_not(server: Serving, browser: Any) -> None:
             assert "No 3D here" in page.locator(".notice").inner_text()
 
 
-DRAWN_LAST = {"playback": ".scrub", "comparison": ".card", "training": ".card", "editor": ".verdict-box .badge"}
+def test_without_webgl_the_town_says_so_and_shows_the_way(server: Serving, browser: Any) -> None:
+    server.start()
+    with watched(browser, may_lack_webgl=True) as page:
+        page.add_init_script("""
+            const get = HTMLCanvasElement.prototype.getContext;
+            HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+              return kind.startsWith("webgl") ? null : get.call(this, kind, ...more);
+            };""")
+        open_view(page, server, "scene3d")
+        page.locator(".notice", has_text="No 3D here").wait_for()
+        page.locator(".notice").get_by_role("link", name="live view").click()
+        page.locator(".transport").wait_for()
+
+
+DRAWN_LAST = {"playback": ".scrub", "comparison": ".card", "training": ".facts dd", "editor": ".verdict-box .badge"}
 
 
 @pytest.mark.parametrize("route", DRAWN_LAST)
-def test_a_phone_scrolls_one_way(server: Serving, browser: Any, recording: str, route: str) -> None:
+def test_a_phone_scrolls_one_way_and_nothing_stands_in_the_way(
+    server: Serving, browser: Any, recording: str, route: str
+) -> None:
+    if not (server.data.parent / "runs" / "seen").is_dir():
+        write_run(server, "seen", 10)
     with watched(browser, **PHONE) as page:
         open_view(page, server, f"playback?recording={recording}" if route == "playback" else route)
         page.locator(DRAWN_LAST[route]).first.wait_for()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert_accessible(page)

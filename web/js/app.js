@@ -1,5 +1,6 @@
 /** Puts the page together: store, connection, router, header, and the view the URL names. */
 import { Api, takeToken, token } from "./api.js";
+import { backfill } from "./backfill.js";
 import * as format from "./format.js";
 import { extend, extendTraces } from "./history.js";
 import { href, Router } from "./router.js";
@@ -87,6 +88,12 @@ function start() {
     store.set({ connection });
     if (connection.state === "unauthorized") askToken(socket);
   };
+  let filled = "";
+  store.subscribe((state) => (state.frame === null ? "" : state.hello?.run?.id ?? ""), (run, { frame }) => {
+    if (!run || run === filled) return;
+    filled = run;
+    if (frame && frame.step > 1) backfill(context, run).catch(() => {}); // not recorded, or not to be had: it grows by itself
+  });
   document.addEventListener("visibilitychange", () => store.plan());
   store.subscribe((state) => state.connection.state, (state) => {
     if (state === "waiting") announce("Connection lost. The last values stay, greyed.");

@@ -65,6 +65,14 @@ export const index = (value) => number(value, 3);
 /** @param {number | null | undefined} value */
 export const ms = (value) => quantity(value, "ms", 0);
 
+/**
+ * How many of a thing: "1 recording", "1,200 recordings".
+ * @param {number} value
+ * @param {string} one
+ * @param {string} [many]
+ */
+export const count = (value, one, many = `${one}s`) => `${number(value, Number.isInteger(value) ? 0 : 2)} ${value === 1 ? one : many}`;
+
 /** @param {number | null | undefined} value */
 export function bytes(value) {
   if (value == null || !Number.isFinite(value)) return NONE;

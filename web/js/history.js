@@ -7,7 +7,7 @@ import { simTime } from "./format.js";
 
 export const SAMPLES = 960; // ten days of quarter hours
 export const TRACE = 96;
-const TRACED = 200; // prosumers; beyond, a trace of each costs more than anybody looks at
+export const TRACED = 200; // prosumers; beyond, a trace of each costs more than anybody looks at
 
 /**
  * @param {readonly Sample[]} history
@@ -41,4 +41,37 @@ export function extendTraces(traces, frame, restart) {
     });
   }
   return next;
+}
+
+/**
+ * Earlier frames in front of what is known, those of its episode.
+ * @param {readonly Frame[]} frames oldest first
+ * @param {readonly Sample[]} history
+ * @returns {readonly Sample[]}
+ */
+export function before(frames, history) {
+  const first = history[0];
+  if (!first) return history;
+  const older = frames.filter(({ step, episode }) => step < first.step && episode === first.episode);
+  const samples = older.reduce(extend, /** @type {readonly Sample[]} */ ([]));
+  return [...samples, ...history].slice(-SAMPLES);
+}
+
+/**
+ * The same for the prosumers' traces.
+ * @param {readonly Frame[]} frames oldest first
+ * @param {Sample | undefined} first the oldest sample that is known
+ * @param {ReadonlyMap<string, AgentTrace>} traces
+ * @returns {ReadonlyMap<string, AgentTrace>}
+ */
+export function beforeTraces(frames, first, traces) {
+  const older = frames.filter(({ step }) => first && step < first.step);
+  if (!older.length) return traces;
+  const earlier = older.reduce((all, frame) => extendTraces(all, frame, false), /** @type {ReadonlyMap<string, AgentTrace>} */ (new Map()));
+  return new Map([...traces].map(([id, { soc, net, cost_eur }]) => {
+    const old = earlier.get(id);
+    return [id, {
+      soc: [...(old?.soc ?? []), ...soc].slice(-TRACE), net: [...(old?.net ?? []), ...net].slice(-TRACE), cost_eur: (old?.cost_eur ?? 0) + cost_eur,
+    }];
+  }));
 }

@@ -96,7 +96,7 @@ function themeButton({ store }, button) {
 }
 
 /**
- * Opens beside the view, which stays usable; `?` toggles it, Escape closes it.
+ * Opens beside the view, which stays usable; `?` toggles it, Escape closes it. Whether it is open is in the URL.
  * @param {Context} context
  * @param {HTMLButtonElement} button
  */
@@ -105,16 +105,18 @@ function helpPanel(context, button) {
   let view = null;
   const panel = h("aside", { class: "help", "aria-label": "Help", tabindex: "-1", hidden: true });
   document.body.append(panel);
-  const toggle = async (show = panel.hidden) => {
-    if (show === !panel.hidden) return;
+  const toggle = (show = panel.hidden) => context.router.set({ help: show ? "1" : null });
+  const follow = async (/** @type {boolean} */ show) => {
     if (show && !view) {
       view = (await import("./views/help.js")).create(context);
       view.mount(panel);
     }
+    if (show === !panel.hidden || show !== Boolean(context.router.route.params.help)) return;
+    const within = panel.contains(document.activeElement);
     panel.hidden = !show;
     button.setAttribute("aria-expanded", String(show));
-    context.router.set({ help: show ? "1" : null });
-    (show ? panel : button).focus();
+    if (show) panel.focus();
+    else if (within) button.focus();
   };
   button.addEventListener("click", () => toggle());
   panel.addEventListener("close-help", () => toggle(false));
@@ -123,5 +125,5 @@ function helpPanel(context, button) {
     if (event.key === "?" && !typing && !event.ctrlKey && !event.metaKey) toggle();
     if (event.key === "Escape" && !panel.hidden) toggle(false);
   });
-  if (context.router.route.params.help) toggle(true);
+  context.router.subscribe(({ params }) => void follow(Boolean(params.help)));
 }

@@ -54,6 +54,7 @@ export function hideTip() {
  * @param {Tip | (() => Tip)} tip
  */
 export function explain(element, tip) {
+  element.dataset.explained = "";
   const show = () => {
     owner = element;
     showTip(typeof tip === "function" ? tip() : tip, element.getBoundingClientRect());

@@ -25,6 +25,14 @@ test("quantities carry their unit behind a space that does not break", () => {
   assert.equal(format.kw(undefined), "–");
 });
 
+test("one is singular", () => {
+  assert.equal(format.count(1, "recording"), "1 recording");
+  assert.equal(format.count(0, "recording"), "0 recordings");
+  assert.equal(format.count(1200, "recording"), "1,200 recordings");
+  assert.equal(format.count(0.25, "day"), "0.25 days");
+  assert.equal(format.count(2, "policy", "policies"), "2 policies");
+});
+
 test("durations have their two largest units", () => {
   assert.equal(format.duration(0.2), `0${N}s`);
   assert.equal(format.duration(45), `45${N}s`);

@@ -108,7 +108,7 @@ test("days add up their prosumers", () => {
 });
 
 test("numbers: a minus of its own, no −0.00, thousands apart, n/a for what is missing", () => {
-  assert.deepEqual([fixed(-1.234, 2), fixed(-0.0001, 2), fixed(12345.6, 0), fixed(null, 1), fixed(NaN, 1)], ["−1.23", "0.00", "12 346", "n/a", "n/a"]);
+  assert.deepEqual([fixed(-1.234, 2), fixed(-0.0001, 2), fixed(12345.6, 0), fixed(null, 1), fixed(NaN, 1)], ["−1.23", "0.00", "12,346", "n/a", "n/a"]);
   assert.equal(new Set(KPIS.map((kpi) => kpi.key)).size, KPIS.length);
 });
 

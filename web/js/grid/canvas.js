@@ -1,15 +1,10 @@
-/** What is drawn on Canvas: the feeder, the links, the dots that move, and above 200 prosumers these too. */
-import { palette, STATUS } from "../status.js";
-import { pointAt } from "./layout.js";
+/** What is drawn on Canvas: cables and links, which stand still, and the feeder with its loadings. */
+import { palette } from "../status.js";
 
 /** @typedef {import("./layout.js").Layout} Layout */
-/** @typedef {import("./layout.js").Way} Way */
 /** @typedef {import("../types.d.ts").Frame} Frame */
 /** @typedef {import("../types.d.ts").Hello} Hello */
 /** @typedef {{ x: number, y: number, k: number }} Transform */
-
-const FULL_KW = 5; // a flow of this power has the largest dots
-const MOST_DOTS = 1500;
 
 /** A canvas as large as its parent, sharp on any screen. */
 export class Layer {
@@ -41,64 +36,131 @@ export class Layer {
 }
 
 /**
- * Feeder with loadings, then links.
+ * What no step changes: the cables from buses to prosumers, and the links, those of the selected one stronger.
  * @param {CanvasRenderingContext2D} c
  * @param {Layout} place
  * @param {Hello} hello
- * @param {Frame | null} frame
  * @param {string | null} selected
  */
-export function drawFeeder(c, place, hello, frame, selected) {
+export function drawStill(c, place, hello, selected) {
   const colors = palette();
-  c.lineCap = "round";
-  c.lineJoin = "round";
   const thin = place.buses.length > 150 ? 0.5 : 1;
-  const open = new Set(frame?.branches.open ?? []);
-  place.branches.forEach((points, k) => {
-    const load = frame?.branches.loading[k] ?? 0;
-    const dead = open.has(k) || (frame?.islanded && k === hello.feeder?.transformer);
-    c.strokeStyle = dead ? colors["text-3"] : load > 1 ? colors.poor : load > 0.8 ? colors.fair : colors["line-strong"];
-    c.lineWidth = dead ? 1.5 : (1.6 + 4 * Math.min(load, 1.2)) * thin;
-    c.setLineDash(dead ? [2, 5] : []);
-    trace(c, points);
-    c.stroke();
-    if (dead) breaker(c, points, colors);
-  });
-  c.setLineDash([]);
-  const band = hello.feeder?.voltage_band_pu ?? [0.9, 1.1];
-  const size = place.buses.length > 150 ? 1 : 2.4;
-  place.buses.forEach((bus, i) => {
-    const v = frame?.buses.voltage_pu[i] ?? 1;
-    c.fillStyle = v === 0 ? colors["text-3"] : v < band[0] || v > band[1] ? colors.poor : colors["line-strong"];
-    c.beginPath();
-    c.arc(bus.x, bus.y, size, 0, 7);
-    c.fill();
-  });
+  c.lineCap = c.lineJoin = "round";
   c.strokeStyle = colors["line-strong"];
   c.lineWidth = 1.2 * thin;
-  for (const { points } of place.feeds) {
-    trace(c, points.slice(0, 2));
-    c.stroke();
-  }
-  transformer(c, place, hello, colors);
-  for (const { source, target } of hello.links) {
-    const along = place.links.get(`${source}>${target}`);
-    if (!along) continue;
-    const near = selected === source || selected === target;
-    c.strokeStyle = colors["c-transfer"];
-    c.globalAlpha = near ? 0.75 : 0.28;
-    c.lineWidth = near ? 1.8 : 1.2 * thin;
-    trace(c, along.points);
+  c.beginPath();
+  for (const { points } of place.feeds) trace(c, points, 2);
+  c.stroke();
+  c.strokeStyle = colors["c-transfer"];
+  for (const strong of [false, true]) {
+    c.globalAlpha = strong ? 0.75 : 0.28;
+    c.lineWidth = strong ? 1.8 : 1.2 * thin;
+    c.beginPath();
+    for (const { source, target } of hello.links) {
+      const along = place.links.get(`${source}>${target}`);
+      if (along && strong === (selected === source || selected === target)) trace(c, along.points);
+    }
     c.stroke();
   }
   c.globalAlpha = 1;
 }
 
-/** @param {CanvasRenderingContext2D} c @param {{ x: number, y: number }[]} points */
-function trace(c, points) {
+/**
+ * The feeder with its loadings and voltages. Lines of one look are one path: a thousand strokes cost more than one.
+ * @param {CanvasRenderingContext2D} c
+ * @param {Layout} place
+ * @param {Hello} hello
+ * @param {Frame | null} frame
+ */
+export function drawFeeder(c, place, hello, frame) {
+  const colors = palette();
+  c.lineCap = c.lineJoin = "round";
+  const thin = place.buses.length > 150 ? 0.5 : 1;
+  const open = new Set(frame?.branches.open ?? []);
+  /** @type {Map<string, { x: number, y: number }[][]>} */
+  const looks = new Map();
+  /** @type {{ x: number, y: number }[][]} */
+  const dead = [];
+  place.branches.forEach((points, k) => {
+    if (open.has(k) || (frame?.islanded && k === hello.feeder?.transformer)) {
+      dead.push(points);
+      return;
+    }
+    const load = frame?.branches.loading[k] ?? 0;
+    const width = Math.round((1.6 + 4 * Math.min(load, 1.2)) * thin * 5) / 5;
+    add(looks, `${load > 1 ? "poor" : load > 0.8 ? "fair" : "line-strong"} ${width}`, points);
+  });
+  for (const [look, ways] of looks) {
+    const [color, width] = look.split(" ");
+    c.strokeStyle = colors[color];
+    c.lineWidth = Number(width);
+    c.beginPath();
+    for (const points of ways) trace(c, points);
+    c.stroke();
+  }
+  c.strokeStyle = colors["text-3"];
+  c.lineWidth = 1.5;
+  c.setLineDash([2, 5]);
   c.beginPath();
+  for (const points of dead) trace(c, points);
+  c.stroke();
+  c.setLineDash([]);
+  for (const points of dead) breaker(c, points, colors);
+  drawBuses(c, place, hello, frame, colors);
+  transformer(c, place, hello, colors);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} c
+ * @param {Layout} place
+ * @param {Hello} hello
+ * @param {Frame | null} frame
+ * @param {Record<string, string>} colors
+ */
+function drawBuses(c, place, hello, frame, colors) {
+  const [low, high] = hello.feeder?.voltage_band_pu ?? [0.9, 1.1];
+  const size = place.buses.length > 150 ? 1 : 2.4;
+  /** @type {Map<string, { x: number, y: number }[]>} */
+  const looks = new Map();
+  place.buses.forEach((bus, i) => {
+    const v = frame?.buses.voltage_pu[i] ?? 1;
+    add(looks, v === 0 ? "text-3" : v < low || v > high ? "poor" : "line-strong", bus);
+  });
+  for (const [color, buses] of looks) {
+    c.fillStyle = colors[color];
+    c.beginPath();
+    for (const { x, y } of buses) {
+      if (size > 1) {
+        c.moveTo(x + size, y);
+        c.arc(x, y, size, 0, 6.2832);
+      } else c.rect(x - size, y - size, 2 * size, 2 * size);
+    }
+    c.fill();
+  }
+}
+
+/**
+ * Into the group of a key, begun where there is none.
+ * @template T
+ * @param {Map<string, T[]>} groups
+ * @param {string} key
+ * @param {T} item
+ */
+export function add(groups, key, item) {
+  const group = groups.get(key);
+  if (group) group.push(item);
+  else groups.set(key, [item]);
+}
+
+/**
+ * A line of the path that was begun.
+ * @param {CanvasRenderingContext2D} c
+ * @param {{ x: number, y: number }[]} points
+ * @param {number} [most] points of it
+ */
+function trace(c, points, most = points.length) {
   c.moveTo(points[0].x, points[0].y);
-  for (let k = 1; k < points.length; k += 1) c.lineTo(points[k].x, points[k].y);
+  for (let k = 1; k < most; k += 1) c.lineTo(points[k].x, points[k].y);
 }
 
 /**
@@ -109,6 +171,7 @@ function trace(c, points) {
  */
 function breaker(c, points, colors) {
   const [a, b] = points.slice(-2);
+  if (Math.hypot(b.x - a.x, b.y - a.y) < 44) return; // no room: the dashes say it
   const [x, y] = [(a.x + b.x) / 2, (a.y + b.y) / 2];
   c.save();
   c.translate(x, y);
@@ -151,108 +214,4 @@ function transformer(c, place, hello, colors) {
     if (dx < 0) c.fill();
     c.stroke();
   }
-}
-
-/** Dots that move along the ways of a frame's flows; their number, size and speed grow with the power. */
-export class Flows {
-  constructor() {
-    /** @type {{ key: string, along: Way, color: string, speed: number, size: number, gap: number, phase: number }[]} */
-    this.flows = [];
-    this.out = { x: 0, y: 0, angle: 0 };
-  }
-
-  /** @param {Layout} place @param {Frame | null} frame */
-  update(place, frame) {
-    const colors = palette();
-    const phases = new Map(this.flows.map(({ key, phase }) => [key, phase]));
-    const flows = frame?.energy_flows ?? [];
-    const crowd = Math.max(1, flows.length / 25);
-    this.flows = [];
-    for (const { source, target, power_kw } of flows) {
-      const key = `${source}>${target}`;
-      const selling = target === "grid";
-      const trade = selling || source === "grid";
-      const i = place.indexOf.get(selling ? source : target);
-      const along = trade ? (i === undefined ? undefined : place.feeds[i]) : place.links.get(key);
-      if (!along || along.length < 1) continue;
-      const strength = Math.sqrt(Math.min(1, power_kw / FULL_KW));
-      this.flows.push({
-        key, along, color: colors[!trade ? "c-transfer" : selling ? "c-export" : "c-import"],
-        speed: (14 + 46 * strength) * (trade && !selling ? -1 : 1), // feeds run from the prosumer to the utility
-        size: (1.4 + 2.2 * strength) / Math.sqrt(Math.min(crowd, 4)), gap: (46 - 26 * strength) * crowd, phase: phases.get(key) ?? (i ?? 0) * 7.3,
-      });
-    }
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} c
-   * @param {number} seconds since the last picture; 0 stands still and shows directions by arrow heads instead
-   */
-  draw(c, seconds) {
-    const { out } = this;
-    let dots = 0;
-    for (const flow of this.flows) {
-      const { along, color, speed, size, gap } = flow;
-      flow.phase = (flow.phase + Math.abs(speed) * seconds) % gap;
-      c.fillStyle = color;
-      c.beginPath();
-      for (let length = flow.phase; length < along.length && dots < MOST_DOTS; length += gap) {
-        pointAt(along, speed > 0 ? length : along.length - length, out);
-        dots += 1;
-        if (seconds > 0) {
-          c.moveTo(out.x + size, out.y);
-          c.arc(out.x, out.y, size, 0, 6.2832);
-        } else {
-          head(c, out, speed > 0 ? out.angle : out.angle + Math.PI, size + 1.6);
-        }
-      }
-      c.fill();
-    }
-  }
-}
-
-/** @param {CanvasRenderingContext2D} c @param {{ x: number, y: number }} at @param {number} angle @param {number} size */
-function head(c, { x, y }, angle, size) {
-  const [cos, sin] = [Math.cos(angle) * size, Math.sin(angle) * size];
-  c.moveTo(x + cos, y + sin);
-  c.lineTo(x - cos - sin * 0.8, y - sin + cos * 0.8);
-  c.lineTo(x - cos + sin * 0.8, y - sin - cos * 0.8);
-  c.closePath();
-}
-
-/** @type {Map<string, Path2D>} */
-const shapes = new Map();
-
-/**
- * Prosumers without SVG, for communities with more of them than the browser likes elements.
- * @param {CanvasRenderingContext2D} c
- * @param {Layout} place
- * @param {Frame | null} frame
- * @param {string | null} selected
- */
-export function drawAgents(c, place, frame, selected) {
-  const colors = palette();
-  const r = place.radius;
-  c.lineWidth = Math.max(1, r * 0.24);
-  place.agents.forEach(({ x, y, id }, i) => {
-    const agent = frame?.agents[i];
-    const color = colors[`s-${agent?.status ?? "balanced"}`];
-    c.fillStyle = id === selected ? colors.accent : colors["surface-2"];
-    c.beginPath();
-    c.arc(x, y, r, 0, 6.2832);
-    c.fill();
-    c.strokeStyle = color;
-    c.beginPath();
-    c.arc(x, y, r, -1.5708, -1.5708 + 6.2832 * (agent?.energy_level ?? 0));
-    c.stroke();
-    if (!agent) return;
-    let shape = shapes.get(agent.status);
-    if (!shape) shapes.set(agent.status, (shape = new Path2D(STATUS[agent.status].shape)));
-    c.save();
-    c.translate(x, y);
-    c.scale(r * 0.45, r * 0.45);
-    c.fillStyle = color;
-    c.fill(shape);
-    c.restore();
-  });
 }

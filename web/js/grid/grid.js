@@ -2,7 +2,9 @@
 import { h, icon, s } from "../dom.js";
 import { pick } from "../store.js";
 import { hideTip, showTip } from "../tooltip.js";
-import { drawAgents, drawFeeder, Flows, Layer } from "./canvas.js";
+import { drawFeeder, drawStill, Layer } from "./canvas.js";
+import { drawAgents } from "./crowd.js";
+import { Flows } from "./flows.js";
 import { layout } from "./layout.js";
 import { agentTip, buildNodes, updateNodes } from "./nodes.js";
 
@@ -14,6 +16,7 @@ export const MOST_SVG = 200;
 /** @param {Context} context */
 export function gridView(context) {
   const { store, router, format } = context;
+  const still = new Layer();
   const base = new Layer();
   const moving = new Layer();
   const flows = new Flows();
@@ -21,16 +24,18 @@ export function gridView(context) {
   const agents = s("g", {});
   const zoomed = s("g", {}, utility, agents);
   const svg = s("svg", { class: "grid-svg", role: "group", "aria-label": "Prosumers on their feeder; arrow keys go from one to the next, Enter selects" }, zoomed);
-  const stage = h("div", { class: "stage" }, base.node, moving.node, svg, zoomButtons());
+  const stage = h("div", { class: "stage" }, still.node, base.node, moving.node, svg, zoomButtons());
   const node = h("div", { class: "grid" }, stage);
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   /** @type {Layout | null} */
   let place = null;
   let large = false;
   let dirty = true;
+  let stillOf = ""; // what the still layer shows
   /** @type {import("d3").Quadtree<Layout["agents"][number]> | null} */
   let tree = null;
   let transform = d3.zoomIdentity;
+  let layouts = 0; // made so far
   let animation = 0;
   let before = 0;
 
@@ -49,10 +54,10 @@ export function gridView(context) {
     agents.replaceChildren();
     if (!hello?.feeder || width < 80 || height < 80) return;
     place = layout(hello, width, height);
+    layouts += 1;
     large = place.agents.length > MOST_SVG;
     tree = d3.quadtree(place.agents, (p) => p.x, (p) => p.y);
-    base.resize(width, height);
-    moving.resize(width, height);
+    for (const layer of [still, base, moving]) layer.resize(width, height);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.tabIndex = large ? 0 : -1;
     drawUtility(utility, place);
@@ -65,7 +70,7 @@ export function gridView(context) {
     const { frame, selected, connection } = store.get();
     utility.classList.toggle("off", Boolean(frame?.islanded));
     const label = utility.querySelector("text");
-    if (label) label.textContent = frame?.islanded ? "utility, cut off" : "utility";
+    if (label) label.textContent = frame?.islanded ? (place.width < 560 ? "cut off" : "utility, cut off") : "utility";
     if (!large) updateNodes(agents, place, frame, selected, format);
     flows.update(place, frame);
     node.classList.toggle("stale", connection.state !== "open");
@@ -79,18 +84,21 @@ export function gridView(context) {
   /** @param {number} now */
   const paint = (now) => {
     animation = 0;
-    const { hello, frame, selected } = store.get();
+    const { hello, frame, selected, theme } = store.get();
     if (!place || !hello) return;
-    const still = !isMoving();
+    const calmly = !isMoving();
     if (dirty) {
+      const wanted = `${transform} ${selected} ${theme} ${layouts}`;
+      if (wanted !== stillOf) drawStill(still.begin(transform), place, hello, selected);
+      stillOf = wanted;
       const c = base.begin(transform);
-      drawFeeder(c, place, hello, frame, selected);
-      if (large) drawAgents(c, place, frame, selected);
+      drawFeeder(c, place, hello, frame);
+      if (large) drawAgents(c, place, frame, selected, transform);
       dirty = false;
     }
-    flows.draw(moving.begin(transform), still ? 0 : Math.min(0.1, Math.max(0.001, (now - before) / 1000)));
+    flows.draw(moving.begin(transform), calmly ? 0 : Math.min(0.1, Math.max(0.001, (now - before) / 1000)));
     before = now;
-    if (!still) wake();
+    if (!calmly) wake();
   };
   const wake = () => {
     if (!animation && !document.hidden) animation = requestAnimationFrame(paint);

@@ -1,21 +1,24 @@
 /** The same as a table: for screen readers, for reading numbers, and for communities with more prosumers than cards. */
 import { h } from "../dom.js";
+import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
+import { explain } from "../tooltip.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").Agent} Agent */
 
-/** @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string][]} */
+/** Heading, class, text, what it is (`EXPLAIN`).
+ * @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string, string][]} */
 const COLUMNS = [
-  ["Status", "", (a) => a.status],
-  ["Charge, %", "right", (a, f) => (a.capacity_kwh ? f.number(a.energy_level * 100, 0) : "–")],
-  ["Demand, kW", "right", (a, f) => f.number(a.demand_kw, 2)],
-  ["Solar, kW", "right", (a, f) => f.number(a.generation_kw, 2)],
-  ["Utility, kW", "right", (a, f) => f.number(a.trade_kw, 2, { signed: true })],
-  ["Neighbours, kW", "right", (a, f) => f.number(a.received_kw - a.sent_kw, 2, { signed: true })],
-  ["Battery, kW", "right", (a, f) => f.number(a.charge_kw - a.discharge_kw, 2, { signed: true })],
-  ["Voltage, p.u.", "right", (a, f) => f.number(a.voltage_pu, 3)],
-  ["Step cost, EUR", "right", (a, f) => f.number(a.cost_eur, 3)],
+  ["Status", "", (a) => a.status, "status"],
+  ["Charge, %", "right", (a, f) => (a.capacity_kwh ? f.number(a.energy_level * 100, 0) : "–"), "soc"],
+  ["Demand, kW", "right", (a, f) => f.number(a.demand_kw, 2), "agent_demand"],
+  ["Solar, kW", "right", (a, f) => f.number(a.generation_kw, 2), "agent_generation"],
+  ["Utility, kW", "right", (a, f) => f.number(a.trade_kw, 2, { signed: true }), "trade"],
+  ["Neighbours, kW", "right", (a, f) => f.number(a.received_kw - a.sent_kw, 2, { signed: true }), "neighbours"],
+  ["Battery, kW", "right", (a, f) => f.number(a.charge_kw - a.discharge_kw, 2, { signed: true }), "battery_kw"],
+  ["Voltage, p.u.", "right", (a, f) => f.number(a.voltage_pu, 3), "voltage_pu"],
+  ["Step cost, EUR", "right", (a, f) => f.number(a.cost_eur, 3), "step_cost"],
 ];
 
 /** @param {Context} context */
@@ -23,7 +26,11 @@ export function agentTable({ store, router, format }) {
   const body = h("tbody");
   const node = h("div", { class: "table-wrap grid-table" }, h("table", { class: "table" },
     h("caption", { class: "sr-only", text: "Prosumers in the newest step; utility and neighbours: positive brings energy in" }),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Prosumer" }), ...COLUMNS.map(([label, kind]) => h("th", { scope: "col", class: kind, text: label })))), body));
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Prosumer" }), ...COLUMNS.map(([label, kind, , key]) => {
+      const text = h("span", { text: label });
+      explain(text, EXPLAIN[key]);
+      return h("th", { scope: "col", class: kind }, text);
+    }))), body));
   /** @type {Map<string, HTMLTableRowElement>} */
   const rows = new Map();
   const stop = store.subscribe(pick("frame", "selected"), () => {

@@ -18,8 +18,8 @@ export const netPower = (agent) => agent.bought_kw + agent.received_kw - agent.s
 
 /** @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string][]} */
 const ROWS = [
-  ["demand", "Demand", (a, f) => f.kw(a.demand_kw)],
-  ["generation", "Solar", (a, f) => f.kw(a.generation_kw)],
+  ["agent_demand", "Demand", (a, f) => f.kw(a.demand_kw)],
+  ["agent_generation", "Solar", (a, f) => f.kw(a.generation_kw)],
   ["trade", "Utility", (a, f) => f.signedKw(a.trade_kw)],
   ["neighbours", "Neighbours", (a, f) => f.signedKw(a.received_kw - a.sent_kw)],
   ["battery_kw", "Battery", (a, f) => f.signedKw(a.charge_kw - a.discharge_kw)],
@@ -57,7 +57,7 @@ export function agentCards(context) {
       update();
       if (selected) cards.get(selected)?.node.scrollIntoView({ block: "nearest" });
     }),
-    store.subscribe(pick("frame"), update),
+    store.subscribe(pick("frame", "traces"), update),
   ];
   return { node, stop: () => stops.forEach((end) => end()) };
 }

@@ -2,6 +2,8 @@
 import { h } from "../dom.js";
 import { palette } from "../status.js";
 import { pick } from "../store.js";
+import { CHART_KEYS, chartKeys } from "../views/kit/chartkeys.js";
+import { chartFont } from "../views/kit/style.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").Metrics} Metrics */
@@ -51,7 +53,7 @@ export function charts(context) {
   const tabs = Object.entries(CHARTS).map(([name, { label }]) => h("button", {
     type: "button", role: "tab", text: label, id: `chart-${name}`, "aria-controls": "chart", onclick: () => router.set({ chart: name === "power" ? null : name }),
   }));
-  const place = h("div", { class: "plot", id: "chart", role: "tabpanel", tabindex: "-1" });
+  const place = h("div", { class: "plot", id: "chart", role: "tabpanel" });
   const unit = h("span", { class: "faint" });
   const whole = h("button", { class: "button quiet", type: "button", text: "Show all", hidden: true, onclick: () => zoomTo(false) });
   const node = h("section", { class: "card charts", "aria-label": "Time series" },
@@ -61,6 +63,14 @@ export function charts(context) {
   /** @type {import("uplot") | null} */
   let plot = null;
 
+  chartKeys(place, () => plot, {
+    zoomed: (is) => zoomTo(is),
+    say: (k) => {
+      const sample = store.get().history[k];
+      return sample ? `${tick(sample.time)}: ${CHARTS[shown].series.map(({ label, value }) => `${label} ${value(sample.metrics).toFixed(2)}`).join(", ")}` : "";
+    },
+  });
+  place.setAttribute("aria-description", CHART_KEYS);
   /** @param {boolean} is whether a part is shown */
   const zoomTo = (is) => {
     zoomed = is;
@@ -83,6 +93,7 @@ export function charts(context) {
   };
   /** @param {readonly Sample[]} history */
   const draw = (history) => {
+    place.classList.toggle("waiting", history.length < 2);
     plot?.setData(values(shown, history), !zoomed);
     if (plot && (plot.cursor.idx ?? null) === null && history.length) plot.setLegend({ idx: history.length - 1 }); // the newest
   };
@@ -152,7 +163,7 @@ function values(name, history) {
 function options(name, width, height, onZoom, onAll) {
   const colors = palette();
   const { range, series } = CHARTS[name];
-  const axis = { stroke: colors["text-2"], grid: { stroke: colors.line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const axis = { stroke: colors["text-2"], grid: { stroke: colors.line, width: 1 }, ticks: { show: false }, font: chartFont() };
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
     width, height, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), // simulated time has no zone

@@ -66,7 +66,7 @@ export function metrics({ store, format }) {
     node.classList.toggle("empty", frame === null);
     if (!frame) return;
     const recent = history.slice(-96);
-    stability.update(frame.metrics, status?.weights?.stability);
+    stability.update(frame.metrics, recent, status?.weights?.stability);
     reward.update(frame.metrics);
     for (const tile of others) tile.update(frame.metrics, recent);
   });
@@ -112,14 +112,18 @@ function stabilityTile(format) {
   });
   const meter = h("div", { class: "segments", role: "img" }, ...rows.map(({ segment }) => segment));
   const alarms = h("p", { class: "note" });
+  const line = spark("var(--accent)", { low: 0, high: 1, zero: true });
   const node = h("div", { class: "tile stability" },
     h("div", { class: "head" }, h("span", { class: "label", text: "Stability" }), word), value, meter,
-    h("div", { class: "parts" }, ...rows.map(({ row }) => row)), alarms);
+    h("div", { class: "parts" }, ...rows.map(({ row }) => row)), alarms, line.node);
   explain(/** @type {HTMLElement} */ (node.querySelector(".head")), EXPLAIN.stability);
+  explain(value, EXPLAIN.stability);
+  explain(alarms, EXPLAIN.network);
   return {
     node,
-    /** @param {Metrics} m @param {Record<string, number> | undefined} weights */
-    update(m, weights) {
+    /** @param {Metrics} m @param {State["history"]} recent @param {Record<string, number> | undefined} weights */
+    update(m, recent, weights) {
+      line.draw(recent.map(({ metrics }) => metrics.stability));
       const grade = format.grade(m.stability);
       setText(value, format.index(m.stability));
       setText(/** @type {HTMLElement} */ (word.lastElementChild), m.converged ? grade : "voltage collapse");
@@ -131,8 +135,8 @@ function stabilityTile(format) {
         setText(number, format.number(m[`stability_${name}`], 2));
       }
       const said = [`voltage ${format.number(m.min_voltage_pu, 3)} to ${format.number(m.max_voltage_pu, 3)} p.u.`, `loading to ${format.percent(m.max_loading)}`];
-      if (m.violations) said.push(`${m.violations} voltage violations`);
-      if (m.overloads) said.push(`${m.overloads} overloads`);
+      if (m.violations) said.push(format.count(m.violations, "voltage violation"));
+      if (m.overloads) said.push(format.count(m.overloads, "overload"));
       setText(alarms, said.join(" · "));
       alarms.classList.toggle("alarm", m.violations + m.overloads > 0);
     },

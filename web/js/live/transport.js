@@ -1,6 +1,9 @@
 /** Clock, pause, step, stop, reset and speed: what drives the run that is there. */
 import { h, icon, setText, uid } from "../dom.js";
+import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
+import { explain } from "../tooltip.js";
+import { explainField } from "../views/kit/explain.js";
 import { act } from "./actions.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -22,6 +25,7 @@ export function transport(context) {
   const date = h("span", { class: "muted", text: "" });
   const state = h("span", { class: "badge" }, h("span", { class: "dot" }), h("span", { text: "–" }));
   const progress = h("span", { class: "faint num" });
+  explain(progress, EXPLAIN.step);
   const play = h("button", { class: "button primary play", title: "Space", onclick: () => toggle(context) });
   const button = (/** @type {any} */ glyph, /** @type {string} */ label, /** @type {string} */ title, /** @type {() => void} */ onclick) =>
     h("button", { class: "button icon", "aria-label": label, title, onclick }, icon(glyph));
@@ -78,6 +82,7 @@ function speedControl(context) {
   most.addEventListener("change", () => act(context, "speed", { speed: most.checked ? "max" : fromSlider(Math.min(Number(slider.value), toSlider(10))) }));
   const node = h("div", { class: "field speed" }, h("label", { for: slider.id }, h("span", { text: "Speed" }), output), slider,
     h("label", { class: "check" }, most, "as fast as possible"));
+  explainField(node, slider, { title: EXPLAIN.speed.title, text: EXPLAIN.speed.what });
   return { node, show };
 }
 

@@ -1,5 +1,7 @@
 /** Weights of the reward and of the stability index, changed while the community runs. */
 import { field, h, setText } from "../dom.js";
+import { EXPLAIN } from "../explain.js";
+import { explainField } from "../views/kit/explain.js";
 import { act } from "./actions.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
@@ -22,7 +24,10 @@ export function weights(context) {
       input.addEventListener("input", () => setText(output, format.number(Number(input.value), 2)));
       input.addEventListener("change", () => act(context, "weights", { [group]: { [name]: Number(input.value) } }));
       controls[group][name] = { input, output };
-      return field(name, input, { output });
+      const box = field(name, input, { output });
+      const { title: what, what: text, formula } = EXPLAIN[group === "rewards" ? `reward_${name}` : name];
+      explainField(box, input, { title: `Weight of: ${what}`, text, formula });
+      return box;
     });
     return h("fieldset", {}, h("legend", { text: title }), ...fields);
   });

@@ -1,5 +1,6 @@
 /** Policies against each other, rules, model predictive control and the optimum; and what size costs. */
 import { h } from "../dom.js";
+import { count } from "../format.js";
 import { href } from "../router.js";
 import { toast } from "../toast.js";
 import { comparisonForm } from "./comparison/form.js";
@@ -23,9 +24,9 @@ const when = (iso) => iso.slice(5, 16).replace("T", " ");
 function describe(job) {
   const { request } = job;
   const time = when(new Date(job.created * 1000 - new Date().getTimezoneOffset() * 60_000).toISOString());
-  if (job.kind === "scalability") return { title: `${request.sizes.join(", ")} prosumers`, detail: `${request.policy} · ${time}` };
+  if (job.kind === "scalability") return { title: `${request.sizes.join(", ")} prosumer${request.sizes.join() === "1" ? "" : "s"}`, detail: `${request.policy} · ${time}` };
   const title = request.scenarios.length > 2 ? `${request.scenarios.length} scenarios` : request.scenarios.join(", ");
-  return { title, detail: `${request.policies.length} policies, ${request.seeds?.length ?? request.episodes} episodes · ${time}` };
+  return { title, detail: `${count(request.policies.length, "policy", "policies")}, ${count(request.seeds?.length ?? request.episodes, "episode")} · ${time}` };
 }
 
 class ComparisonPage {
@@ -91,6 +92,10 @@ class ComparisonPage {
       this.loaded = true;
       this.render();
     });
+    this.watch.onRemoved = (job) => {
+      this.jobs = this.jobs.filter(({ id }) => id !== job.id);
+      if (this.params?.job === job.id) context.router.go("comparison", kind === "scalability" ? { kind } : {});
+    };
     this.watch.refresh();
   }
 
@@ -110,6 +115,10 @@ class ComparisonPage {
   render() {
     const { chosen, watch } = this;
     if (!watch || !this.loaded) return;
+    if (chosen && !this.params?.job) { // the newest, so that a link shows this one tomorrow, too
+      this.context.router.set({ job: chosen.id });
+      return;
+    }
     const focused = this.list?.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.job : null;
     this.list?.replaceChildren(jobList(this.jobs, chosen?.id ?? null, describe, (job) => this.choose(job), watch));
     if (focused) /** @type {HTMLElement|null} */ (this.list?.querySelector(`[data-job="${focused}"]`))?.focus();

@@ -94,7 +94,7 @@ class EditorPage {
     const active = document.activeElement instanceof HTMLElement ? document.activeElement.closest("[data-path]")?.getAttribute("data-path") : null;
     this.prices = h("div", {}, pricePicture(model.value.tariff));
     form.replaceChildren(
-      section("Prosumers", `${model.value.prosumers.length} rows`, prosumers(model, redraw)),
+      section("Prosumers", this.context.format.count(model.value.prosumers.length, "row"), prosumers(model, redraw)),
       h("div", { class: "two-equal" },
         section("Links", "who may exchange with whom", links(model), h("div", { dataset: { path: "links" } }, h("div", { class: "faults" }))),
         section("Events", "nobody knows them before they begin", events(model, redraw))),
@@ -137,7 +137,7 @@ class EditorPage {
     const { format } = this.context;
     verdict.replaceChildren(h("span", { class: `badge ${checked.valid ? "good" : "poor"}` }, h("span", { class: "dot" }), checked.valid ? "valid" : `${Math.max(1, checked.faults.length)} to mend`),
       ...homeless.map((message) => h("p", { class: "fault", text: message })),
-      sizes && h("p", { class: "faint", text: `${sizes.num_agents} prosumers, ${sizes.links} links, ${sizes.buses} buses; ${format.number(sizes.episode_steps, 0)} steps an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
+      sizes && h("p", { class: "faint", text: `${format.count(sizes.num_agents, "prosumer")}, ${format.count(sizes.links, "link")}, ${format.count(sizes.buses, "bus", "buses")}; ${format.count(sizes.episode_steps, "step")} an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
     for (const button of [this.save, this.file]) if (button) button.disabled = !checked.valid;
     if (this.toml) setText(this.toml, checked.toml ?? "Mend the faults first.");
   }

@@ -151,7 +151,7 @@ class PlaybackPage {
     this.title = h("h1", { text: recording.name });
     this.head = h("div", { class: "button-row push" });
     this.content?.replaceChildren(
-      h("div", { class: "page-head" }, this.title, h("span", { class: "muted", text: `${recording.scenario}, by ${recording.policy}${recording.seed === null ? "" : `, seed ${recording.seed}`}` }), this.behind, this.head),
+      h("div", { class: "page-head" }, this.title, h("span", { class: "muted", text: `${recording.scenario}, policy ${recording.about.hello?.policy?.title ?? recording.policy}${recording.seed === null ? "" : `, seed ${recording.seed}`}` }), this.behind, this.head),
       shown.node, h("section", { class: "card player", "aria-label": "Player" }, this.timeline.element, this.controls.node, this.now), shown.below);
     this.drawHead();
     this.timeline.set(session.pages.first, session.pages.end, [], null);
@@ -191,7 +191,7 @@ class PlaybackPage {
 
   async remove() {
     const { recording } = /** @type {Session} */ (this.session);
-    if (!(await confirmed(`Delete “${recording.name}”?`, `${recording.frames} steps are lost. This cannot be undone.`))) return;
+    if (!(await confirmed(`Delete “${recording.name}”?`, `${this.context.format.count(recording.frames, "step is", "steps are")} lost. This cannot be undone.`))) return;
     try {
       await this.context.api.delete(`api/recordings/${recording.id}`);
       this.context.router.go("playback");
@@ -261,7 +261,7 @@ class PlaybackPage {
     const same = live.hello?.run !== null && live.hello?.run?.id === session.recording.about.run?.id;
     const steps = same ? behind(session.store.get().frame, live.frame) : 0;
     badge.hidden = !same;
-    setText(/** @type {Node} */ (badge.lastElementChild), steps ? `${steps} steps behind live · go live` : "live");
+    setText(/** @type {Node} */ (badge.lastElementChild), steps ? `${this.context.format.count(steps, "step")} behind live · go live` : "live");
   }
 }
 

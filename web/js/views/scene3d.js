@@ -1,12 +1,15 @@
 /** The community as a town in three dimensions. three.js is loaded when the view opens; without WebGL it says so. */
 import { h, icon, setText } from "../dom.js";
 import { href } from "../router.js";
+import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
-import { Orbit, position } from "./scene3d/orbit.js";
+import { explain } from "../tooltip.js";
+import { Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
 
 /** @typedef {import("../types.d.ts").State} State */
-const FIRST = { azimuth: 0.35, height: 0.62, distance: 62 };
+const NARROW = { azimuth: 1.5, height: 0.95, distance: 64 }; // along the feeder, as the picture is taller than wide
+const FIRST = { azimuth: 0.35, height: 0.62, distance: 56 };
 
 class TownPage {
   /** @param {import("../types.d.ts").Context} context */
@@ -40,7 +43,8 @@ class TownPage {
       if (!this.gone) this.fallBack(root, this.THREE ? "This browser offers no WebGL, or it is turned off." : "three.js is not installed: run npm ci in the folder web/.");
       return;
     }
-    this.orbit = new Orbit(this.canvas, FIRST, () => this.draw());
+    const narrow = this.box.clientWidth < this.box.clientHeight;
+    this.orbit = new Orbit(this.canvas, narrow ? NARROW : FIRST, () => this.draw());
     this.observe();
   }
 
@@ -74,6 +78,7 @@ class TownPage {
     const few = (hello?.agents.length ?? 0) <= 40;
     /** @type {Map<string, HTMLElement>} */
     this.names = new Map(few ? (hello?.agents ?? []).map((agent) => [agent.id, h("span", { text: agent.name })]) : []);
+    if (hello?.feeder) this.names.set("grid", h("span", { class: "faint", text: "utility" }));
     this.labels?.replaceChildren(...this.names.values());
     this.fit();
     this.update();
@@ -101,7 +106,7 @@ class TownPage {
     const title = agent?.name ?? hello?.scenario?.name ?? "";
     if (box.dataset.title !== title || box.querySelectorAll("dd").length !== facts.length) {
       box.dataset.title = title;
-      box.replaceChildren(h("strong", { text: title }), h("span", { class: "faint num clock" }), h("dl", {}, facts.flatMap(([name]) => [h("dt", { text: name }), h("dd", { class: "num" })])));
+      box.replaceChildren(h("strong", { text: title }), h("span", { class: "faint num clock" }), h("dl", {}, facts.flatMap(([name]) => [explained(name, agent !== undefined), h("dd", { class: "num" })])));
     }
     setText(/** @type {Node} */ (box.querySelector(".clock")), `${format.simDate(frame.sim_time)} ${format.simClock(frame.sim_time)}`);
     [...box.querySelectorAll("dd")].forEach((cell, k) => setText(cell, facts[k][1]));
@@ -113,9 +118,10 @@ class TownPage {
     if (!width || !height || !this.renderer) return;
     this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
     this.renderer.setSize(width, height, false);
+    if (this.orbit) this.orbit.stretch = Math.max(1, Math.min(1.6, (0.8 * height) / width));
     if (this.town) {
       this.town.camera.aspect = width / height;
-      this.town.camera.fov = width < height ? 62 : 42;
+      this.town.camera.fov = width < height ? 52 : 42;
       this.town.camera.updateProjectionMatrix();
     }
     this.draw();
@@ -125,8 +131,9 @@ class TownPage {
   draw(seconds) {
     if (!this.town || !this.orbit || this.gone) return;
     this.seconds = seconds ?? this.seconds ?? 0;
-    this.town.camera.position.set(...position(this.orbit.view));
-    this.town.camera.lookAt(0, 0, 0);
+    this.town.camera.position.set(...this.orbit.place);
+    this.town.seenFrom(this.orbit.view.distance * this.orbit.stretch);
+    this.town.camera.lookAt(0, this.orbit.stretch > 1 ? 7 : 0, 0); // below what is written at the top
     this.town.animate(this.seconds);
     this.renderer.render(this.town.scene, this.town.camera);
     this.place();
@@ -161,6 +168,22 @@ class TownPage {
     this.renderer?.dispose();
     this.renderer?.forceContextLoss();
   }
+}
+
+/** @type {Record<string, [community: string, prosumer: string]>} keys of `EXPLAIN` */
+const FACTS = {
+  Status: ["status", "status"], Demand: ["demand", "agent_demand"], Solar: ["generation", "agent_generation"], Battery: ["battery", "soc"], Utility: ["trade", "trade"],
+  Neighbours: ["transfers", "neighbours"], Stability: ["stability", "stability"], Generation: ["generation", "agent_generation"], Batteries: ["battery", "soc"],
+};
+
+/**
+ * @param {string} name of a fact
+ * @param {boolean} ofAgent
+ */
+function explained(name, ofAgent) {
+  const node = h("dt", { text: name });
+  explain(node, EXPLAIN[FACTS[name][ofAgent ? 1 : 0]]);
+  return node;
 }
 
 function legend() {

@@ -15,7 +15,7 @@ import { trainingForm } from "./training/form.js";
  */
 const REFRESH_MS = 2000;
 const FACTS = /** @type {const} */ ([
-  ["state", "State", "What the training does."], ["iteration", "Iteration", "Updates of the policies so far, and how many are planned."],
+  ["state", "State", "What the training does."], ["iteration", "Iteration", "Updates of the policies so far, and how many are planned; with a limit in minutes the run may end before."],
   ["best", "Best score", "On the validation weeks, which are neither trained on nor in the scoreboard."], ["time", "Trained", "Wall time of training so far."],
   ["steps", "Steps", "Steps of a community so far, all communities of the batch together."], ["rate", "Throughput", "Prosumers × steps a second, now."], ["eta", "Still to go", "From the pace of the last 20 iterations."],
 ]);
@@ -38,7 +38,7 @@ class TrainingPage {
 
   /** @param {HTMLElement} root */
   mount(root) {
-    this.curves = new Curves();
+    this.curves = new Curves(this.context.router.route.params.by ?? "all", (by) => this.context.router.set({ by: by === "all" ? null : by }));
     this.list = h("div");
     this.title = h("h1", { text: "Training" });
     this.about = h("span", { class: "muted" });
@@ -113,6 +113,10 @@ class TrainingPage {
     if (this.empty) this.empty.hidden = Boolean(name);
     if (this.body) this.body.hidden = !name;
     if (!name) return;
+    if (!params.run) { // a link shows this one tomorrow, too
+      this.context.router.set({ run: name });
+      return;
+    }
     const exists = this.runs.some((run) => run.name === name);
     if (name !== this.open) {
       this.open = name;
@@ -159,7 +163,7 @@ class TrainingPage {
     const top = best(rows);
     const state = running ? (rows.length ? status.state : "preparing") : mine ? status.state : "finished";
     const say = {
-      state, iteration: last ? `${format.number(last.iteration, 0)}${train ? ` of ${format.number(train.iterations, 0)}` : ""}` : "–",
+      state, iteration: last ? `${format.number(last.iteration, 0)}${train ? ` of ${train.max_minutes ? "≤ " : ""}${format.number(train.iterations, 0)}` : ""}` : "–",
       best: top ? `${format.number(top.score, 3)} at ${top.iteration}` : "–", time: format.duration(last?.seconds), steps: format.number(last?.env_steps, 0),
       rate: last ? `${format.number(last.agent_steps_per_s / 1000, 1)} k/s` : "–", eta: running ? format.duration(eta(rows, train?.iterations ?? null, train?.max_minutes ?? null)) : "–",
     };

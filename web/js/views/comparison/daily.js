@@ -26,8 +26,9 @@ const SOURCES = [
  * @param {any[]} daily
  * @param {string} policy
  * @param {Set<number>} open days that are open; kept by the caller
+ * @param {() => void} changed which are
  */
-export function dailyTable(daily, policy, open) {
+export function dailyTable(daily, policy, open, changed) {
   const rows = days(daily, policy);
   const most = Math.max(1e-9, ...rows.flatMap((day) => day.agents.map((agent) => SOURCES.reduce((sum, source) => sum + agent[source.key], 0))));
   const body = h("tbody", {});
@@ -38,6 +39,7 @@ export function dailyTable(daily, policy, open) {
       open.has(day.day) ? open.delete(day.day) : open.add(day.day);
       toggle.setAttribute("aria-expanded", String(open.has(day.day)));
       for (const row of inner) row.hidden = !open.has(day.day);
+      changed();
     } }, `Day ${day.day + 1}`);
     body.append(h("tr", { class: "day" }, h("th", { scope: "row" }, toggle), numbers(day.total)), ...inner);
   }

@@ -33,7 +33,7 @@ export function comparisonForm({ api, format }, started) {
 
   function tell() {
     const runs = policies.size * scenarios.size;
-    size.textContent = runs ? `${policies.size} × ${scenarios.size} pairs, ${format.number(runs * (numberOf(episodes) ?? 0), 0)} episodes in all` : "Choose at least one policy and one scenario.";
+    size.textContent = runs ? `${policies.size} × ${scenarios.size} ${runs === 1 ? "pair" : "pairs"}, ${format.count(runs * (numberOf(episodes) ?? 0), "episode")} in all` : "Choose at least one policy and one scenario.";
     start.disabled = runs === 0;
   }
 

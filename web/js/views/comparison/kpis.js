@@ -51,4 +51,4 @@ export function fixed(value, digits) {
 }
 
 /** @param {string} whole */
-const grouped = (whole) => whole.replace(/\B(?=(\d{3})+$)/g, " ");
+const grouped = (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ",");

@@ -37,7 +37,7 @@ function scoreCell(cell, chosen) {
   const score = row.score;
   const strength = score === null ? 0 : Math.min(Math.abs(score), 1);
   const td = h("td", {
-    class: `right score ${score !== null && score < 0 ? "negative" : ""} ${chosen ? "chosen" : ""}`, vars: { "--v": `${Math.round(strength * 62)}%` },
+    class: `right score ${score !== null && score < 0 ? "negative" : ""} ${chosen ? "chosen" : ""}`, vars: { "--v": `${Math.round(strength * 50)}%` },
   }, h("span", { class: "value num" }, fixed(score, 3)),
   h("span", { class: "ci num" }, row.score_ci ? `${fixed(row.score_ci[0], 2)} … ${fixed(row.score_ci[1], 2)}` : ""),
   row.marks?.length ? h("span", { class: "mark", "aria-label": row.marks.join(", ") }, "!") : null);

@@ -1,6 +1,7 @@
 /** A comparison's result: matrix, scoreboard, wheel, series, days of one scenario. */
 
 import { h } from "../../dom.js";
+import { count } from "../../format.js";
 import { exportMenu } from "../kit/export.js";
 import { dailyTable } from "./daily.js";
 import { matrixTable } from "./matrix.js";
@@ -34,14 +35,13 @@ function choice(label, names, chosen, choose) {
 export class ResultPanel {
   /**
    * @param {import("../../types.d.ts").Context} context
-   * @param {(change: Record<string, string>) => void} remember puts choices into the URL
+   * @param {(change: Record<string, string|null>) => void} remember puts choices into the URL
    */
   constructor(context, remember) {
     this.context = context;
     this.remember = remember;
-    this.series = new SeriesPanel();
-    /** @type {import("./scoreboard.js").Order} */
-    this.order = { key: "score", direction: "descending" };
+    this.series = new SeriesPanel((chosen) => remember({ series: chosen.join() }));
+    this.before = "";
     this.element = h("div", { class: "results" });
     /** @type {any} */
     this.job = null;
@@ -56,13 +56,24 @@ export class ResultPanel {
     this.job = job;
     this.result = result;
     this.policies = /** @type {string[]} */ (job.request.policies);
-    /** @type {Set<number>} */
-    this.open = new Set([0]);
+    this.before = "";
     this.choose(params);
   }
 
-  /** @param {Record<string, string>} params */
+  /**
+   * What the URL says is drawn where it is not what is there; which quantities, wheel and days are open is remembered
+   * there, too, but they draw themselves.
+   * @param {Record<string, string>} params
+   */
   choose(params) {
+    const now = ["scenario", "reference", "policy", "sort", "order"].map((name) => params[name]).join("|");
+    if (now === this.before) return;
+    this.before = now;
+    this.draw(params);
+  }
+
+  /** @param {Record<string, string>} params */
+  draw(params) {
     const { scenarios } = /** @type {{scenarios: ScenarioResult[]}} */ (this.result);
     const result = scenarios.find((item) => item.scenario === params.scenario) ?? scenarios[0];
     const rows = (result.scoreboard.rows ?? []).filter((row) => this.policies?.includes(row.name));
@@ -70,30 +81,36 @@ export class ResultPanel {
     this.reference = names.includes(params.reference) ? params.reference : (names.find((name) => rows.some((row) => row.name === name && row.kind === "rule")) ?? names[0]);
     this.daily = names.includes(params.policy) ? params.policy : names[0];
     const draw = { matrix: h("div"), board: h("div"), wheel: h("div"), days: h("div") };
-    const shown = new Set(telling(rows));
-    const drawBoard = () => draw.board.replaceChildren(scoreboardTable(result, this.reference ?? "", this.order, (order) => {
-      this.order = order;
-      drawBoard();
-      /** @type {HTMLElement|null} */ (draw.board.querySelector(`th[data-key="${order.key}"] button`))?.focus();
+    const shown = new Set(params.wheel === undefined ? telling(rows) : params.wheel.split(",").filter((name) => names.includes(name)));
+    const open = new Set((params.days ?? "0").split(",").filter(Boolean).map(Number));
+    /** @type {import("./scoreboard.js").Order} */
+    const order = { key: params.sort ?? "score", direction: params.order === "ascending" ? "ascending" : "descending" };
+    const drawBoard = () => draw.board.replaceChildren(scoreboardTable(result, this.reference ?? "", order, ({ key, direction }) => {
+      this.remember({ sort: key, order: direction });
+      /** @type {HTMLElement|null} */ (this.element.querySelector(`th[data-key="${key}"] button`))?.focus();
     }));
-    const drawWheel = () => draw.wheel.replaceChildren(radar(rows, this.policies ?? [], shown, drawWheel));
-    const drawDays = () => draw.days.replaceChildren(dailyTable(result.daily, this.daily ?? "", /** @type {Set<number>} */ (this.open)));
+    const drawWheel = () => draw.wheel.replaceChildren(radar(rows, this.policies ?? [], shown, () => {
+      this.remember({ wheel: [...shown].join() });
+      drawWheel();
+    }));
+    const drawDays = () => draw.days.replaceChildren(dailyTable(result.daily, this.daily ?? "", open, () => this.remember({ days: [...open].sort((a, b) => a - b).join() })));
     draw.matrix.append(matrixTable(scenarios, this.policies ?? [], result.scenario, (scenario) => this.remember({ scenario })));
-    const about = `${result.seeds.length} episodes of ${result.days} days`;
+    const about = `${count(result.seeds.length, "episode")} of ${count(result.days, "day")}`;
+    const matrix = card("Scores by policy and scenario", this.exports(), draw.matrix,
+      h("p", { class: "faint", text: "0 is a community without batteries and transfers, 1 the best that was physically possible. Small: 95 % interval. Choose a scenario to see it below." }));
+    const wheel = card("Strengths and weaknesses", [h("span", { class: "aside", text: result.scenario })], draw.wheel,
+      h("p", { class: "faint", text: "Rim: the best of the compared; centre: the worst. Less peak, ramping, CO₂ and inequality is better." }));
     this.element.replaceChildren(
-      card("Scores by policy and scenario", this.exports(), draw.matrix,
-        h("p", { class: "faint", text: "0 is a community without batteries and transfers, 1 the best that was physically possible. Small: 95 % interval. Choose a scenario to see it below." })),
+      names.length ? h("div", { class: scenarios.length > 4 ? "results" : "two-cards even" }, matrix, wheel) : matrix,
       names.length ? card(`Scoreboard of ${result.scenario}`, [h("span", { class: "aside", text: about }),
         choice("Compared with", names, this.reference ?? "", (reference) => this.remember({ reference }))], draw.board) : h("div"),
       names.length ? card("Side by side", [], this.series.element) : h("div"),
-      names.length ? h("div", { class: "two-cards" },
-        card("Strengths and weaknesses", [], draw.wheel, h("p", { class: "faint", text: "Rim: the best of the compared; centre: the worst. Less peak, ramping, CO₂ and inequality is better." })),
-        card("Days", [choice("Policy", names, this.daily ?? "", (policy) => this.remember({ policy }))], draw.days)) : h("div"));
+      names.length ? card("Days", [choice("Policy", names, this.daily ?? "", (policy) => this.remember({ policy }))], draw.days) : h("div"));
     if (!names.length) return;
     drawBoard();
     drawWheel();
     drawDays();
-    this.series.show(result.series, this.policies ?? []);
+    this.series.show(result.series, this.policies ?? [], params.series?.split(",") ?? null);
   }
 
   exports() {

@@ -2,6 +2,7 @@
 
 import { field, h } from "../../dom.js";
 import { Chart } from "../kit/chart.js";
+import { explain } from "../kit/explain.js";
 import { exportMenu } from "../kit/export.js";
 import { clearFaults, numberOf, showFault } from "../kit/form.js";
 import { named } from "./form.js";
@@ -14,11 +15,15 @@ const CHARTS = [
   { title: "Throughput", unit: "agent-steps per second", logY: true, columns: [["agent_steps_per_s", "one community"]] },
   { title: "Reward of a prosumer", unit: "EUR-equivalents a step", logY: false, columns: [["reward", "mean"]] },
 ];
-/** @type {[string, string, number][]} */
+/** @type {[string, string, number, string][]} field, heading, decimals, what it is */
 const COLUMNS = [
-  ["num_agents", "Prosumers", 0], ["buses", "Buses", 0], ["links", "Links", 0], ["build_s", "Build s", 2], ["step_ms", "Step ms", 2],
-  ["step_p95_ms", "95 % ms", 2], ["decision_ms", "Decision ms", 2], ["episode_s", "Episode s", 2], ["agent_steps_per_s", "Agent-steps/s", 0],
-  ["reward", "Reward", 4], ["cost_eur", "Bill EUR", 2], ["stability", "Stability", 3],
+  ["num_agents", "Prosumers", 0, "Homes, villas, flats and shops in the proportions of suburb-40."], ["buses", "Buses", 0, "Of the feeder, which grows with the community."],
+  ["links", "Links", 0, "Pairs of neighbours that may exchange energy."], ["build_s", "Build s", 2, "Time to make the community: profiles, feeder, observations."],
+  ["step_ms", "Step ms", 2, "Median time of a step: market, batteries, AC power flow, rewards, observations."], ["step_p95_ms", "95 % ms", 2, "95 of 100 steps take no longer."],
+  ["decision_ms", "Decision ms", 2, "Median time in which the policy decides for all prosumers."], ["episode_s", "Episode s", 2, "Wall time of an episode, decisions included."],
+  ["agent_steps_per_s", "Agent-steps/s", 0, "Prosumers × steps a second of one community; batched, thousands of them step together."],
+  ["reward", "Reward", 4, "Mean reward of a prosumer a step, EUR-equivalents."], ["cost_eur", "Bill EUR", 2, "Of an average prosumer for an episode; negative is earned."],
+  ["stability", "Stability", 3, "Mean stability index, 0 to 1."],
 ];
 
 /**
@@ -89,7 +94,7 @@ export class ScalabilityPanel {
         h("div", { class: "chart-grid" }, this.charts.map((chart) => chart.element)),
         h("p", { class: "faint", text: `${result.policy}, one community of ${result.steps} steps, ${result.threads} CPU thread. Both axes are logarithmic where times are shown. Batched, thousands of communities step together: the throughput of training is far higher.` })),
       card("Numbers", [], h("div", { class: "table-wrap" }, h("table", { class: "table" },
-        h("thead", {}, h("tr", {}, COLUMNS.map(([, label]) => h("th", { scope: "col", class: "right", text: label })))),
+        h("thead", {}, h("tr", {}, COLUMNS.map(([, label, , text]) => h("th", { scope: "col", class: "right" }, explain(h("span", { text: label }), { title: label, text }))))),
         h("tbody", {}, rows.map((/** @type {any} */ row) => h("tr", {}, COLUMNS.map(([key, , digits]) => h("td", { class: "right num", text: fixed(row[key], digits) })))))))));
     this.charts.forEach((chart, k) => chart.set([size, ...CHARTS[k].columns.map(([key]) => rows.map((/** @type {any} */ row) => row[key]))]));
   }

@@ -1,6 +1,7 @@
 /** The scoreboard of one scenario: sortable, with intervals, and each policy against a reference. */
 
 import { h, s } from "../../dom.js";
+import { count } from "../../format.js";
 import { explain } from "../kit/explain.js";
 import { fixed, KPIS } from "./kpis.js";
 import { against, sorted } from "./shape.js";
@@ -36,7 +37,7 @@ export function scoreboardTable(result, reference, order, reorder) {
     return h("th", { scope: "col", class: key === "name" ? "" : "right", "aria-sort": active ? order.direction : null, "data-key": key }, about ? explain(button, about) : button);
   };
   return h("div", { class: "table-wrap" }, h("table", { class: "table scoreboard" },
-    h("caption", { class: "sr-only" }, `Scoreboard of ${result.scenario}, ${result.seeds.length} episodes of ${result.days} days`),
+    h("caption", { class: "sr-only" }, `Scoreboard of ${result.scenario}, ${count(result.seeds.length, "episode")} of ${count(result.days, "day")}`),
     h("thead", {}, h("tr", {},
       heading("name", "Policy", "low", null),
       columns.slice(0, 1).map((kpi) => heading(kpi.key, kpi.label, kpi.good, about(kpi))),

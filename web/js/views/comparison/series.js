@@ -22,7 +22,9 @@ export const QUANTITIES = [
 ];
 
 export class SeriesPanel {
-  constructor() {
+  /** @param {(chosen: string[]) => void} changed which quantities are shown */
+  constructor(changed) {
+    this.changed = changed;
     /** @type {Set<string>} */
     this.chosen = new Set(QUANTITIES.slice(0, 4).map((q) => q.key));
     /** @type {Chart[]} */
@@ -40,8 +42,10 @@ export class SeriesPanel {
   /**
    * @param {any} series of `ScenarioResult`
    * @param {string[]} names policies in the order of their colours
+   * @param {string[]|null} chosen keys of the quantities; null: those that are
    */
-  show(series, names) {
+  show(series, names, chosen) {
+    if (chosen) this.chosen = new Set(chosen);
     this.series = series;
     this.names = names;
     this.note.textContent = `The episode of seed ${series.seed}, which begins ${series.start.slice(0, 10)}. Drag over a chart to zoom in, double-click to see all.`;
@@ -50,6 +54,7 @@ export class SeriesPanel {
       onclick: (/** @type {any} */ event) => {
         this.chosen.has(q.key) ? this.chosen.delete(q.key) : this.chosen.add(q.key);
         event.currentTarget.setAttribute("aria-pressed", String(this.chosen.has(q.key)));
+        this.changed([...this.chosen]);
         this.draw();
       },
     }, q.label)));

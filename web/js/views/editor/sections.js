@@ -1,6 +1,8 @@
 /** The parts of a scenario's form. */
 
 import { h, s } from "../../dom.js";
+import { EXPLAIN } from "../../explain.js";
+import { explain, explainField } from "../kit/explain.js";
 import { parseRange } from "./draft.js";
 import { bound, rows } from "./fields.js";
 
@@ -100,10 +102,10 @@ export function pricePicture(tariff) {
   const hours = Array.from({ length: 96 }, (_, k) => k / 4);
   const most = Math.max(0.01, ...hours.flatMap((hour) => [at(hour, "import_eur_per_kwh"), at(hour, "export_eur_per_kwh")]));
   const path = (/** @type {"import_eur_per_kwh"|"export_eur_per_kwh"} */ key) => hours.map((hour, k) => `${k ? "L" : "M"}${hour * 10},${62 - (at(hour, key) / most) * 54}L${(hour + 0.25) * 10},${62 - (at(hour, key) / most) * 54}`).join("");
-  return h("figure", { class: "price-picture" }, s("svg", { viewBox: "0 0 240 78", preserveAspectRatio: "none", "aria-hidden": "true" },
+  return explain(h("figure", { class: "price-picture" }, s("svg", { viewBox: "0 0 240 78", preserveAspectRatio: "none", "aria-hidden": "true" },
     [0, 6, 12, 18, 24].map((hour) => s("line", { class: "tick", x1: hour * 10, x2: hour * 10, y1: 4, y2: 62 })),
     s("path", { class: "import", d: path("import_eur_per_kwh") }), s("path", { class: "export", d: path("export_eur_per_kwh") })),
-  h("figcaption", { class: "faint num" }, h("span", { text: "0 h" }), h("span", {}, h("i", { class: "swatch", vars: { "--c": "var(--c-import)" } }), ` import, to ${most.toFixed(2)}  `, h("i", { class: "swatch", vars: { "--c": "var(--c-export)" } }), " export, EUR/kWh"), h("span", { text: "24 h" })));
+  h("figcaption", { class: "faint num" }, h("span", { text: "0 h" }), h("span", {}, h("i", { class: "swatch", vars: { "--c": "var(--c-import)" } }), ` import, to ${most.toFixed(2)}  `, h("i", { class: "swatch", vars: { "--c": "var(--c-export)" } }), " export, EUR/kWh"), h("span", { text: "24 h" }))), { title: "Prices over a day", unit: "EUR/kWh", text: "What a kWh costs from the utility and what it pays for one, by hour of the day, on one scale from 0." });
 }
 
 /**
@@ -121,7 +123,10 @@ export function weights(model, path, names, most) {
       model.set(`${path}.${name}`, Number(input.value));
     } });
     input.value = String(model.get(`${path}.${name}`));
-    return h("div", { class: "field", dataset: { path: `${path}.${name}` } }, h("span", { class: "label" }, h("span", { text: name }), output), input, h("div", { class: "faults" }));
+    const box = h("div", { class: "field", dataset: { path: `${path}.${name}` } }, h("span", { class: "label" }, h("span", { text: name }), output), input, h("div", { class: "faults" }));
+    const { title, what, formula } = EXPLAIN[path === "rewards" ? `reward_${name}` : name];
+    explainField(box, input, { title: `Weight of: ${title}`, text: what, formula });
+    return box;
   }), h("div", { class: "faults" }));
 }
 

@@ -68,7 +68,7 @@ export function uploads({ api, format }, onFiles) {
     const files = await api.get("api/data");
     onFiles(files);
     list.replaceChildren(files.length ? h("ul", { class: "file-list" }, files.map((item) => h("li", {},
-      h("span", {}, h("strong", { text: item.name }), h("span", { class: "faint", text: ` ${item.kind}, ${format.bytes(item.size_bytes)}${item.days ? `, ${format.number(item.days, 0)} days` : ""}${item.agents?.length ? `, ${item.agents.length} prosumers` : ""}` })),
+      h("span", {}, h("strong", { text: item.name }), h("span", { class: "faint", text: ` ${item.kind}, ${format.bytes(item.size_bytes)}${item.days ? `, ${format.count(Math.round(item.days), "day")}` : ""}${item.agents?.length ? `, ${format.count(item.agents.length, "prosumer")}` : ""}` })),
       h("button", { type: "button", class: "button quiet small", "aria-label": `Delete ${item.name}`, title: "Delete", text: "✕", onclick: async () => {
         if (!(await confirmed(`Delete ${item.name}?`, "The file is removed from the server."))) return;
         await api.delete(`api/data/${item.name}`).catch((error) => toast(error.message, "error"));

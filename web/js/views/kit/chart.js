@@ -1,7 +1,8 @@
 /** A time series or a curve by uPlot: colours from the tokens, a legend one can read, hide and reach by keyboard. */
 
 import { h } from "../../dom.js";
-import { colour } from "./style.js";
+import { CHART_KEYS, chartKeys } from "./chartkeys.js";
+import { chartFont, colour } from "./style.js";
 
 /**
  * @typedef {{label: string, token: string, dash?: number[], width?: number, fill?: boolean, points?: boolean,
@@ -25,7 +26,14 @@ import { colour } from "./style.js";
  */
 
 /** @param {number} value */
-const plain = (value) => (Math.abs(value) >= 1000 ? value.toLocaleString("en") : String(Number(value.toPrecision(3))));
+const plain = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
+
+/**
+ * Grid lines of a logarithmic axis; those between the powers of ten only crowd it.
+ * @param {any} _u
+ * @param {number[]} splits
+ */
+const powersOfTen = (_u, splits) => splits.map((v) => (v !== null && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9 ? v : null));
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -65,6 +73,7 @@ export class Chart {
     this.element = h("figure", { class: "chart" }, heading, this.plotBox, this.legend);
     /** @type {any} */
     this.plot = null;
+    chartKeys(this.plotBox, () => this.plot, { say: (k) => this.words(k) });
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(this.plotBox);
     this.theme = new MutationObserver(() => this.build());
@@ -117,9 +126,9 @@ export class Chart {
   uplotOptions(width) {
     const { lines, x, logY, height, sync, xLabel, format, zero } = this.options;
     const [ink, line] = [colour("--text-3"), colour("--line")];
-    const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: chartFont(), labelFont: chartFont() };
     return {
-      width, height, padding: [8, 12, 0, 0],
+      width, height, padding: [8, x === "log" ? 22 : 12, 0, 0],
       tzDate: (/** @type {number} */ ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
       legend: { show: false },
       cursor: { ...(sync ? { sync: { key: sync, setSeries: false } } : {}), points: { size: 6 }, y: false, drag: { x: true, y: false } },
@@ -137,9 +146,9 @@ export class Chart {
         },
       },
       axes: [
-        { ...axis, size: xLabel || x === "time" ? 38 : 24, space: 64, ...(x === "time" ? { values: (/** @type {any} */ _u, /** @type {number[]} */ v) => timeTicks(v) } : {}), ...(xLabel ? { label: xLabel, labelSize: 16, labelFont: "11px system-ui, sans-serif", labelGap: 0 } : {}),
-          ...(x === "log" ? { splits: () => this.data[0], values: (/** @type {any} */ _u, /** @type {number[]} */ v) => v.map((n) => (n === null ? "" : plain(n))) } : {}) },
-        { ...axis, size: 52, space: 30, values: (/** @type {any} */ _u, /** @type {number[]} */ values) => values.map((v) => (v === null ? "" : format(v))) },
+        { ...axis, size: x === "time" ? 38 : 24, space: 64, ...(x === "time" ? { values: (/** @type {any} */ _u, /** @type {number[]} */ v) => timeTicks(v) } : {}), ...(xLabel ? { label: xLabel, labelSize: 16, labelGap: 0 } : {}),
+          ...(x === "log" ? { splits: () => this.data[0], filter: (/** @type {any} */ _u, /** @type {number[]} */ splits) => splits, values: (/** @type {any} */ _u, /** @type {number[]} */ v) => v.map((n) => (n === null ? "" : plain(n))) } : {}) },
+        { ...axis, ...(logY ? { grid: { ...axis.grid, filter: powersOfTen } } : {}), size: 52, space: 30, values: (/** @type {any} */ _u, /** @type {number[]} */ values) => values.map((v) => (v === null ? "" : format(v))) },
       ],
       series: [
         {},
@@ -158,8 +167,11 @@ export class Chart {
   drawLevels(u) {
     const { ctx } = u;
     const scale = devicePixelRatio;
-    for (const level of this.options.levels ?? []) {
+    let above = -Infinity; // the line over this one, top first
+    for (const level of [...(this.options.levels ?? [])].sort((a, b) => b.y - a.y)) {
       const y = u.valToPos(level.y, "y", true);
+      const below = y - above < 16 * scale; // no room for its name between the two
+      above = y;
       ctx.save();
       ctx.strokeStyle = ctx.fillStyle = colour(level.token ?? "--text-2");
       ctx.lineWidth = scale;
@@ -168,10 +180,10 @@ export class Chart {
       ctx.moveTo(u.bbox.left, y);
       ctx.lineTo(u.bbox.left + u.bbox.width, y);
       ctx.stroke();
-      ctx.font = `${11 * scale}px system-ui, sans-serif`;
+      ctx.font = chartFont().replace("11px", `${11 * scale}px`);
       ctx.textAlign = "right";
-      ctx.textBaseline = "bottom";
-      ctx.fillText(level.label, u.bbox.left + u.bbox.width - 4 * scale, y - 2 * scale);
+      ctx.textBaseline = below ? "top" : "bottom";
+      ctx.fillText(level.label, u.bbox.left + u.bbox.width - 4 * scale, y + (below ? 3 : -3) * scale);
       ctx.restore();
     }
   }
@@ -218,12 +230,22 @@ export class Chart {
 
   describe() {
     const { title, unit, lines, format } = this.options;
-    this.follow(null);
+    if ((this.plot?.cursor.idx ?? null) === null) this.follow(null); // else somebody reads the values under the cursor
     const ends = lines.map((line, k) => {
       const value = (this.data[k + 1] ?? []).findLast((/** @type {any} */ v) => v !== null && v !== undefined);
       return `${line.label} ${value === undefined ? "no value" : /** @type {any} */ (format)(value)}`;
     });
     this.plotBox.setAttribute("role", "img");
-    this.plotBox.setAttribute("aria-label", `${title}${unit ? `, ${unit}` : ""}. Last values: ${ends.join("; ")}.`);
+    this.plotBox.setAttribute("aria-label", `${title}${unit ? `, ${unit}` : ""}. Last values: ${ends.join("; ")}. ${CHART_KEYS}`);
+  }
+
+  /** @param {number} k a point, in words */
+  words(k) {
+    const { lines, format } = this.options;
+    const said = lines.map((line, i) => {
+      const value = (this.data[i + 1] ?? [])[k];
+      return `${line.label} ${value === null || value === undefined ? "no value" : /** @type {any} */ (format)(value)}`;
+    });
+    return `${this.sayX(this.data[0][k])}: ${said.join(", ")}`;
   }
 }

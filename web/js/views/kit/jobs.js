@@ -22,6 +22,8 @@ export class JobWatch {
     this.api = api;
     this.kind = kind;
     this.onChange = onChange;
+    /** @type {(job: Job) => void} */
+    this.onRemoved = () => {};
     this.known = "";
     this.timer = 0;
     this.stopped = false;
@@ -59,7 +61,7 @@ export class JobWatch {
   /** @param {Job} job */
   async remove(job) {
     if (!(await confirmed("Delete this result?", "Its numbers are lost; measuring again takes as long as it took.", "Delete"))) return;
-    await this.api.delete(`api/${this.kind}/${job.id}`).catch((error) => toast(error.message, "error"));
+    await this.api.delete(`api/${this.kind}/${job.id}`).then(() => this.onRemoved(job), (error) => toast(error.message, "error"));
     await this.refresh();
   }
 }

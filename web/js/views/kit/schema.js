@@ -1,6 +1,7 @@
 /** Inputs from a JSON Schema: one for each simple field, empty for the default, with the schema's words as hint. */
 
 import { field, h } from "../../dom.js";
+import { explainField } from "./explain.js";
 
 /**
  * @typedef {{type?: string, enum?: string[], anyOf?: any[], $ref?: string, description?: string, default?: any, minimum?: number,
@@ -61,7 +62,7 @@ export function schemaFields(properties, names, path = "", empty = "preset") {
     inputs.push({ name, kind, input });
     const box = field(label(name), input);
     box.dataset.field = path + name;
-    box.title = property.description ?? "";
+    if (property.description) explainField(box, input, { title: label(name), text: property.description });
     return [box];
   });
   return {

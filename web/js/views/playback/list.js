@@ -20,7 +20,7 @@ export function recordingList(recordings, chosen, format, choose) {
   return h("ul", { class: "pick-list recordings" }, recordings.map((recording) => h("li", {},
     h("button", { type: "button", class: "pick", "aria-current": recording.id === chosen ? "true" : null, dataset: { recording: recording.id }, onclick: () => choose(recording) },
       h("span", { class: "pick-title", text: recording.name }),
-      h("span", { class: "pick-detail num", text: `${format.wallTime(new Date(recording.started * 1000).toISOString())} · ${format.number(recording.frames, 0)} steps · ${format.bytes(recording.size_bytes)}` }),
+      h("span", { class: "pick-detail num", text: `${format.wallTime(new Date(recording.started * 1000).toISOString())} · ${format.count(recording.frames, "step")} · ${format.bytes(recording.size_bytes)}` }),
       badge(recording)))));
 }
 
@@ -37,4 +37,4 @@ function badge(recording) {
  * @param {Format} format
  */
 export const room = ({ total, used_bytes, cap_bytes }, format) =>
-  `${total} recordings, ${format.bytes(used_bytes)} of ${format.bytes(cap_bytes)}. The oldest that are not pinned make room.`;
+  `${format.count(total, "recording")}, ${format.bytes(used_bytes)} of ${format.bytes(cap_bytes)}. The oldest that are not pinned make room.`;

@@ -47,6 +47,21 @@ export class FramePages {
   }
 
   /**
+   * Frames right before one that are here, oldest first.
+   * @param {number} frame
+   * @param {number} most
+   */
+  before(frame, most) {
+    const frames = [];
+    for (let k = frame - 1; k >= this.first && frames.length < most; k -= 1) {
+      const found = this.peek(k);
+      if (!found) break;
+      frames.unshift(found);
+    }
+    return frames;
+  }
+
+  /**
    * The frame, fetched where it is not here; the page after it is fetched along.
    * @param {number} frame
    */

@@ -1,10 +1,14 @@
 /** One recording that is open: its frames, events and a store of its own, so that the live view's parts can show it. */
 
-import { extend, extendTraces } from "../../history.js";
+import { extend, extendTraces, TRACE } from "../../history.js";
 import { Store } from "../../store.js";
 import { FramePages } from "./pages.js";
 import { parseMetrics } from "./overview.js";
 import { Player } from "./player.js";
+
+/** @typedef {import("../../types.d.ts").Frame} Frame */
+/** @typedef {import("../../types.d.ts").Sample} Sample */
+/** @typedef {import("../../types.d.ts").State} State */
 
 const AT_A_GLANCE = 40_000; // frames; the metrics of more take too long to read for a picture
 
@@ -32,7 +36,7 @@ export class Session {
     this.store = new Store(state);
     this.pages = new FramePages((first, limit) => context.api.get(`api/recordings/${recording.id}/frames?first=${first}&limit=${limit}`), recording.first, recording.frames);
     this.player = new Player(this.pages, (frame, data) => {
-      this.show(data);
+      this.show(data, frame);
       on.onFrame(frame);
     }, (playing) => {
       this.store.set((state) => ({ status: /** @type {any} */ ({ ...state.status, state: playing ? "running" : "paused" }) }));
@@ -44,15 +48,29 @@ export class Session {
     });
   }
 
-  /** @param {import("../../types.d.ts").Frame} frame */
-  show(frame) {
-    this.store.set((state) => {
-      const next = state.frame !== null && frame.step === state.frame.step + 1;
-      return {
-        frame, history: next || state.frame === null ? extend(state.history, frame) : extend([], frame),
-        traces: extendTraces(next ? state.traces : new Map(), frame, !next),
-      };
+  /**
+   * Show a frame; after a jump the small charts get the steps before it again.
+   * @param {Frame} frame
+   * @param {number} at its number
+   */
+  show(frame, at) {
+    const state = this.store.get();
+    if (state.frame !== null && frame.step === state.frame.step + 1) {
+      this.store.set({ frame, history: extend(state.history, frame), traces: extendTraces(state.traces, frame, false) });
+      return;
+    }
+    const { pages } = this;
+    const earlier = pages.before(at, TRACE - 1);
+    const frames = [...earlier, frame];
+    this.store.set({
+      frame, history: frames.reduce(extend, /** @type {readonly Sample[]} */ ([])),
+      traces: frames.reduce((traces, one) => extendTraces(traces, one, false), /** @type {State["traces"]} */ (new Map())),
     });
+    const missing = at - earlier.length - 1;
+    if (earlier.length === TRACE - 1 || missing < pages.first) return;
+    pages.load(Math.floor(missing / pages.size)).then(() => {
+      if (this.player.at === at && pages.before(at, TRACE - 1).length > earlier.length) this.show(frame, at);
+    }, () => {}); // the frame itself is there
   }
 
   /** Events and the picture of the whole; the frames do not wait for them. */

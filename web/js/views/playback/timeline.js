@@ -15,7 +15,7 @@ export class Timeline {
     this.svg = s("svg", { class: "timeline-plot", "aria-hidden": "true" });
     this.now = h("div", { class: "now" });
     this.box = h("div", { class: "timeline-box" }, this.svg, this.now, this.range);
-    this.labels = h("div", { class: "timeline-labels", "aria-hidden": "true" });
+    this.labels = h("div", { class: "timeline-labels" });
     this.element = h("div", { class: "timeline" }, this.labels, this.box);
     this.box.addEventListener("pointerdown", (event) => {
       if (event.target === this.range) return;

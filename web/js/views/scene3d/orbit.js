@@ -27,6 +27,7 @@ export class Orbit {
   constructor(surface, view, onMove) {
     this.view = { ...view };
     this.first = view;
+    this.stretch = 1; // of the distance, where the picture is narrow
     this.onMove = onMove;
     /** @type {Map<number, {x: number, y: number}>} */
     this.pointers = new Map();
@@ -66,6 +67,11 @@ export class Orbit {
       azimuth: this.view.azimuth + turn, height: within(this.view.height + lift, LIMITS.height), distance: within(this.view.distance * zoom, LIMITS.distance),
     };
     this.onMove();
+  }
+
+  /** Where the camera stands now. */
+  get place() {
+    return position({ ...this.view, distance: this.view.distance * this.stretch });
   }
 
   reset() {

@@ -50,7 +50,7 @@ export class Scene {
     scene.clear();
     this.houses.clear();
     scene.background = new THREE.Color(c.bg);
-    scene.fog = new THREE.Fog(c.bg, 110, 260);
+    scene.fog = new THREE.Fog(c.bg, 72, 122);
     scene.add(new THREE.HemisphereLight(0xffffff, new THREE.Color(c["surface-3"]), 1.5));
     const sun = new THREE.DirectionalLight(0xffffff, 1.6);
     sun.position.set(30, 50, 20);
@@ -62,6 +62,7 @@ export class Scene {
     scene.add(plane);
     this.buildFeeder(c);
     for (const agent of hello.agents) this.buildHouse(agent, c);
+    this.buildLinks(c);
     this.dots = new THREE.InstancedMesh(new THREE.SphereGeometry(0.24, 8, 6), new THREE.MeshBasicMaterial(), MOST_PARTICLES);
     this.dots.count = 0;
     this.dots.frustumCulled = false;
@@ -147,6 +148,21 @@ export class Scene {
   }
 
   /**
+   * The ways that neighbours' energy can take, in the air; faint, as they are agreements and no cables.
+   * @param {Record<string, string>} c
+   */
+  buildLinks(c) {
+    const { THREE, scene, hello } = this;
+    const faint = new THREE.LineBasicMaterial({ color: c["c-transfer"], transparent: true, opacity: 0.35 });
+    for (const { source, target } of hello.links) {
+      const [from, to] = [this.places.get(source), this.places.get(target)];
+      if (!from || !to) continue;
+      const points = Array.from({ length: 25 }, (_, k) => new THREE.Vector3(...arch(from, to, k / 24)));
+      scene.add(new THREE.Line(new THREE.BufferGeometry().setFromPoints(points), faint));
+    }
+  }
+
+  /**
    * A glass column that fills.
    * @param {ReturnType<typeof building>} shape
    * @param {number} tall
@@ -202,6 +218,15 @@ export class Scene {
       free -= count;
       return from && to && count ? [{ from, to, power: flow.power_kw, count, colour: colour(flow) }] : [];
     });
+  }
+
+  /**
+   * The horizon fades, from wherever one looks.
+   * @param {number} distance of the camera from the middle
+   */
+  seenFrom(distance) {
+    this.scene.fog.near = distance + 16;
+    this.scene.fog.far = distance + 66;
   }
 
   /** @param {number} seconds */

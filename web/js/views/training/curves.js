@@ -16,16 +16,23 @@ const digits = (digits) => (/** @type {number} */ v) => v.toFixed(digits).replac
 const short = (v) => (Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.abs(v) >= 1e3 ? `${Math.round(v / 1e3)} k` : String(Math.round(v)));
 
 export class Curves {
-  constructor() {
+  /**
+   * @param {string} by "all" prosumers or their "mean"
+   * @param {(by: string) => void} changed
+   */
+  constructor(by, changed) {
     const common = { x: /** @type {const} */ ("number"), sync: "training", formatX: minutes, lines: [] };
-    this.score = new Chart({ ...common, title: "Validation score", unit: "share of the possible saving", height: 260, xLabel: "minutes of training", format: digits(3) });
-    this.agents = new Chart({ ...common, title: "Reward by prosumer", unit: "EUR-equivalents a step, weighted", format: digits(3) });
-    this.cost = new Chart({ ...common, title: "Bill in validation", unit: "EUR per episode", format: digits(1) });
+    this.score = new Chart({ ...common, title: "Validation score", unit: "on validation weeks; dashed: references on the test weeks", height: 260, xLabel: "minutes of training", format: digits(3) });
+    this.agents = new Chart({ ...common, title: "Reward by prosumer", unit: "EUR-equivalents a step", format: digits(3), height: 150 });
+    this.cost = new Chart({ ...common, title: "Bill in validation", unit: "EUR per episode", format: digits(1), height: 150 });
     this.parts = PARTS.map((part) => new Chart({ ...common, title: `Reward: ${part}`, unit: "before weighting", format: digits(4), height: 150 }));
     this.rate = new Chart({ ...common, title: "Throughput", unit: "agent-steps per second", format: short, zero: true, height: 150 });
     this.loss = new Chart({ ...common, title: "Losses", unit: "", format: digits(3), height: 150 });
     this.charts = [this.score, this.agents, this.cost, ...this.parts, this.rate, this.loss];
-    this.by = h("select", { class: "input", "aria-label": "Reward parts of", onchange: () => this.draw() }, h("option", { value: "all", text: "all prosumers" }), h("option", { value: "mean", text: "their mean" }));
+    this.by = h("select", { class: "input", "aria-label": "Reward parts of", onchange: () => {
+      changed(this.by.value);
+      this.draw();
+    } }, h("option", { value: "all", text: "all prosumers" }), h("option", { value: "mean", text: "their mean", selected: by === "mean" }));
     this.element = h("div", { class: "curves" },
       h("section", { class: "card" }, h("div", { class: "body pad" }, this.score.element)),
       h("section", { class: "card" }, h("header", {}, h("h2", { text: "Rewards" }), h("label", { class: "inline-choice push" }, h("span", { class: "muted", text: "Show" }), this.by)),
@@ -63,7 +70,11 @@ export class Curves {
     const lines = single ? [{ label: "mean", ...lineStyle(0) }] : names.map((name, k) => ({ label: name, ...lineStyle(k) }));
     const width = Math.max(1, Math.round(rows.length / 50));
     const of = (/** @type {string} */ key) => lines.map((_, k) => smooth(column(rows, key, single ? null : k), width));
-    PARTS.forEach((part, k) => this.parts[k].set([time, ...of(`reward_${part}`)], lines));
+    PARTS.forEach((part, k) => {
+      const columns = of(`reward_${part}`);
+      const same = columns.length > 1 && columns[0].every((value, row) => columns.every((other) => other[row] === value)); // of the community
+      this.parts[k].set([time, ...(same ? [columns[0]] : columns)], same ? [{ label: "the same for all", token: "--series-1" }] : lines);
+    });
     const parts = PARTS.map((part) => lines.map((_, k) => column(rows, `reward_${part}`, single ? null : k)));
     const total = lines.map((_, k) => smooth(rows.map((_, row) => PARTS.reduce((/** @type {number|null} */ sum, part, p) => {
       const value = parts[p][k][row];
