@@ -97,12 +97,13 @@ def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
     policies, scenarios = Policies(tmp_path), Scenarios(tmp_path)
     chosen = {
         name: policies.default_for(scenarios.load(name), scenarios.shape(name)).name
-        for name in ("community-5", "price-spike", "outage", "rural-lv", "suburb-40")
+        for name in ("community-5", "price-spike", "outage", "high-demand", "rural-lv", "suburb-40")
     }
     assert chosen == {
         "community-5": "community-5",
         "price-spike": "price-spike",
-        "outage": "community-5",
+        "outage": "outage",
+        "high-demand": "community-5",
         "rural-lv": "rural-lv",
         "suburb-40": "time-of-use",
     }
