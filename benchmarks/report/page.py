@@ -38,6 +38,7 @@ SECTIONS = {  # by the name a results file has in its field "benchmark", in the 
     "train": Section("Training speed", speed.train, pictures.train),
     "learning": Section("What is learned", learned.learning, pictures.learning),
     "serve": Section("Serving", speed.serve, _no_pictures),
+    "viewer": Section("The page", speed.viewer, _no_pictures),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sections on speed: environment stepping, power flow, training, serving."""
+"""Sections on speed: environment stepping, power flow, training, serving, the page."""
 
 from __future__ import annotations
 
@@ -133,6 +133,23 @@ def serve(cases: list[Case]) -> list[str]:
             kept = c["memory_every_30_s_mib"]
             lines += [f"{c['viewers']:,} viewers for {c['minutes']:g} minutes: memory {_mib([kept[0], kept[-1]])} MiB "
                       f"at the beginning and the end, {max(kept):.0f} at most.", ""]  # fmt: skip
+    return lines
+
+
+def viewer(cases: list[Case]) -> list[str]:
+    """What the page costs a browser."""
+    columns = ("prosumers", "frames/s, best", "aim", "95 % of frames ms", "script ms a frame", "layout", "all tasks",
+               "steps/s", "ready s")  # fmt: skip
+    lines = table(columns, (
+        (f"{c['agents']:,}", fixed(c["fps"], 1), number(c["aims"]["fps"]), fixed(c["p95_frame_ms"], 1),
+         *(fixed(c[f"{kind}_ms_per_frame"], 2) for kind in ("script", "layout", "task")), fixed(c["steps_per_s"], 1),
+         fixed(min(c["ready_s"]), 2))
+        for c in cases if c["case"] == "frames"
+    ))  # fmt: skip
+    for c in cases:
+        if c["case"] == "memory":
+            lines += [f"Heap over {c['minutes']:g} minutes live, histories full: {c['heap_full_mib']:.1f} MiB, "
+                      f"{c['growth_mib_per_10_min']:+.2f} MiB in ten minutes.", ""]  # fmt: skip
     return lines
 
 
