@@ -20,6 +20,8 @@ import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.server.tls_tunnel import tls_tunnel
+
 PATIENCE_S = 60.0
 
 
@@ -108,7 +110,8 @@ class Serving:
             **options,
         }
         if self.context is not None:
-            options["ssl"] = self.context
+            base = base.replace("wss", "ws", 1)
+            options["sock"] = tls_tunnel("localhost", self.port, self.context)
         return connect(base + path, **options)
 
     def end(self, with_signal: int = signal.SIGTERM) -> int:
