@@ -15,7 +15,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +40,7 @@ class Runner(NamedTuple):
 
     name: str
     process: subprocess.Popen[str]
+    said: IO[str]  # its stderr, a file, as a pipe nobody reads fills up
     about: dict[str, Any]  # agents, num_grids, models, versions
     rates: list[float]  # env-steps a CPU-second, one a round
 
@@ -48,7 +49,7 @@ class Runner(NamedTuple):
         assert self.process.stdin is not None
         self.process.stdin.write(f"{cpu_seconds}\n")
         self.process.stdin.flush()
-        done = _answer(self.name, self.process)
+        done = _answer(self.process, self.said)
         self.rates.append(done["steps"] / done["cpu_s"])
 
 
@@ -106,12 +107,13 @@ def _started(stack: ExitStack, name: str, arguments: list[str]) -> Runner:
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     here = str(Path(__file__).parents[1])
     environment["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]) if home is None else ""
+    said = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
     process = subprocess.Popen(
-        [python, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [python, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
         text=True, env=environment, preexec_fn=_on_one_core if hasattr(os, "sched_setaffinity") else None,
     )  # fmt: skip
     stack.callback(_end, process)
-    return Runner(name, process, _answer(name, process), [])
+    return Runner(name, process, said, _answer(process, said), [])
 
 
 def _on_one_core() -> None:
@@ -128,13 +130,14 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _answer(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+def _answer(process: subprocess.Popen[str], said: IO[str]) -> dict[str, Any]:
     assert process.stdout is not None
-    assert process.stderr is not None
     line = process.stdout.readline()
     if not line:
-        said = process.stderr.read().strip().splitlines()
-        raise RuntimeError(f"its runner ended with code {process.wait()}: {said[-1] if said else 'no message'}")
+        code = process.wait()
+        said.seek(0)
+        lines = said.read().strip().splitlines()
+        raise RuntimeError(f"its runner ended with code {code}: {lines[-1] if lines else 'no message'}")
     return json.loads(line)
 
 

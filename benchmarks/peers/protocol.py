@@ -23,26 +23,33 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in packages}
 
 
-def serve(about: dict[str, Any], step: Callable[[], float | None]) -> None:
+def serve(about: dict[str, Any], step: Callable[[], object], reset: Callable[[], object] | None = None) -> None:
     """Answer until standard input ends.
 
     Args:
         about: name of the environment's parts: agents, num_grids (environments one call steps), models, versions.
-        step: one call; returns CPU seconds not to be counted (None: none), those of a reset after an episode's end.
+        step: one call; where there is a reset, returns whether the episode is over.
+        reset: begins another episode; its time is not counted.
     """
-    for _ in range(3):
-        step()
+    for _ in range(3):  # caches
+        _measure(step, reset, 0.0, 1)
     print(json.dumps(about), file=_OUT)
     for line in sys.stdin:
-        print(json.dumps(_measure(step, float(line), about["num_grids"])), file=_OUT)
+        print(json.dumps(_measure(step, reset, float(line), about["num_grids"])), file=_OUT)
 
 
-def _measure(step: Callable[[], float | None], seconds: float, num_grids: int) -> dict[str, Any]:
+def _measure(
+    step: Callable[[], object], reset: Callable[[], object] | None, seconds: float, num_grids: int
+) -> dict[str, Any]:
     calls, left_out = 0, 0.0
     wall, cpu = time.perf_counter(), time.process_time()
     while True:
-        left_out += step() or 0.0
+        over = step()
         calls += 1
+        if reset is not None and over:
+            begin = time.process_time()
+            reset()
+            left_out += time.process_time() - begin
         used = time.process_time() - cpu - left_out
         if used >= seconds:
             return {"steps": calls * num_grids, "cpu_s": used, "wall_s": time.perf_counter() - wall}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 from protocol import serve, versions
@@ -20,13 +19,9 @@ def main() -> None:
     env.reset()
     nothing = env.action_space()
 
-    def step() -> float:
+    def step() -> bool:
         _, _, done, _ = env.step(nothing)
-        if not done:
-            return 0.0
-        begin = time.process_time()
-        env.reset()
-        return time.process_time() - begin
+        return done
 
     serve(
         {
@@ -34,7 +29,7 @@ def main() -> None:
             "models": "meshed transmission grid of 14 substations, AC power flow to convergence, topology, "
             "redispatching, protections, cooldowns; here with the action that does nothing",
         },
-        step,
+        step, env.reset,
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 from protocol import serve, versions
@@ -19,15 +18,11 @@ def main() -> None:
     drawn = [env.action_space.sample() for _ in range(64)]
     calls = 0
 
-    def step() -> float:
+    def step() -> bool:
         nonlocal calls
         _, _, done, _ = env.step(drawn[calls % len(drawn)])
         calls += 1
-        if not done:
-            return 0.0
-        begin = time.process_time()
-        env.reset()
-        return time.process_time() - begin
+        return done
 
     serve(
         {
@@ -35,7 +30,7 @@ def main() -> None:
             "models": "power balance of one microgrid of the package's own scenarios, battery, forecasts, costs; no "
             "network",
         },
-        step,
+        step, env.reset,
     )  # fmt: skip
 
 

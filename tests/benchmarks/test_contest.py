@@ -16,36 +16,47 @@ RUNNER = """
 import sys, time
 sys.path.insert(0, {folder!r})
 from protocol import serve
-print("what a library says on its own account")
-def step():
+print("what a library says on its own account, more than a pipe holds" * 2000)
+over = False
+def work(seconds):
     begin = time.process_time()
-    while time.process_time() - begin < {cost}:
+    while time.process_time() - begin < seconds:
         pass
-    return {left_out}
-serve({{"agents": 2, "num_grids": 3, "models": "nothing", "versions": {{}}}}, step)
+def step():
+    global over
+    assert not over, "an episode that is over is not stepped"
+    work(0.002)
+    over = {reset_s} > 0
+    return over
+def reset():
+    global over
+    work({reset_s})
+    over = False
+serve({{"agents": 2, "num_grids": 3, "models": "nothing", "versions": {{}}}}, step, reset)
 """
 
 
-def runner(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, folder: Path, cost: float, left_out: float):
+def runner(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, folder: Path, reset_s: float) -> contest.Runner:
     monkeypatch.setattr(contest, "FOLDER", folder)
-    text = RUNNER.format(folder=str(peer_environments.FOLDER), cost=cost, left_out=left_out)
+    text = RUNNER.format(folder=str(peer_environments.FOLDER), reset_s=reset_s)
     (folder / "run_c.py").write_text(text, encoding="utf-8")
     return contest._started(stack, "c", [])
 
 
-def test_a_runner_steps_for_as_long_as_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_steps_for_as_long_as_it_is_told_and_resets_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as stack:
-        whole = runner(stack, monkeypatch, tmp_path, cost=0.004, left_out=0.0)
-        half = runner(stack, monkeypatch, tmp_path, cost=0.004, left_out=0.002)
+        plain, resetting = (runner(stack, monkeypatch, tmp_path, reset_s) for reset_s in (0.0, 0.004))
         for _ in range(3):
-            whole.take_turn(0.05)
-            half.take_turn(0.05)
-        assert max(whole.rates) <= 3 / 0.004  # three environments a call, none faster than its cost
-        assert max(half.rates) > max(whole.rates)  # half of its time is not counted
-        record = contest._record(whole, [half])
+            plain.take_turn(0.05)
+            resetting.take_turn(0.05)
+        assert max(plain.rates) <= 3 / 0.002  # three environments a call, none faster than its cost
+        assert max(resetting.rates) > 3 / 0.003  # a third of what it would be if resets counted
+        record = contest._record(plain, [resetting])
         assert record["agents"] == 2
-        assert record["ours"][0]["ratio"] > 1
-    assert whole.process.returncode is not None
+        assert record["ours"][0]["ratio"] > 0.5
+    assert plain.process.returncode is not None
 
 
 def test_a_runner_that_cannot_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

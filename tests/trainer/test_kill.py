@@ -18,6 +18,8 @@ from tests.trainer.training_process import train
 from trainer.policy import load_policy
 from trainer.runs import RunFolder
 
+PATIENCE_S = 60.0
+
 
 def killed(folder: Path, kills: int, iterations: int) -> list[int]:
     """Train, kill at a random moment, look at what is there; the last life ends by itself. Iterations at each kill."""
@@ -33,8 +35,10 @@ def killed(folder: Path, kills: int, iterations: int) -> list[int]:
             process.stdin.write("go\n")
             pid = int(process.stdout.readline())
             if life < kills:
-                began = len(found) and found[-1]
+                began = found[-1] if found else 0
+                deadline = time.monotonic() + PATIENCE_S
                 while _iteration(folder) <= began:  # it has begun to save
+                    assert time.monotonic() < deadline, f"life {life} saves nothing"
                     time.sleep(0.002)
                 time.sleep(moments.uniform(0.0, 0.1))
                 os.kill(pid, signal.SIGKILL)

@@ -140,7 +140,7 @@ def test_the_limit_of_time_may_be_cpu_time(
 
     monkeypatch.setattr(Ppo, "collect", slow)
     start = time.perf_counter()
-    training = _run(tmp_path / "run", scenario, iterations=3, clock="cpu")
+    training = _run(tmp_path / "run", scenario, iterations=3, clock="cpu", threads=1)
     assert training.seconds < time.perf_counter() - start - 1.4
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert sum(line["collect_s"] + line["update_s"] for line in lines) <= training.seconds
