@@ -55,7 +55,7 @@ lint: setup web ## style, types, import directions
 	if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 	if command -v npm >/dev/null; then cd web && npm run -s check; fi
 
-bench: setup web ## every benchmark beside its peers (benchmarks/results/), then the page docs/benchmarks.md
+bench: setup web ## every benchmark beside its peers, hours, then docs/benchmarks.md (ARGS=--quick: minutes, kept aside)
 	$(BIN)/python -m benchmarks all --device $(DEVICE) $(ARGS)
 	$(BIN)/python -m benchmarks report
 

@@ -70,6 +70,7 @@ def learning(
         Path | None, tyro.conf.arg(help="Write the results to this file; cases it has and that are not asked for stay.")
     ] = None,
     plot: Path | None = None,
+    quick: Annotated[bool, tyro.conf.arg(help="Seconds of one case, whatever else is asked for.")] = False,
 ) -> None:
     """Scores after minutes of training, over seeds, beside every baseline; goes on where it was interrupted.
 
@@ -85,7 +86,10 @@ def learning(
     """
     from benchmarks import learning as suite
 
-    cases = suite.merged(json, suite.run(algorithms, scenarios, variants, seeds, jobs, minutes, device, out))
+    if quick:
+        cases = suite.quick(device)
+    else:
+        cases = suite.merged(json, suite.run(algorithms, scenarios, variants, seeds, jobs, minutes, device, out))
     if json:
         write_results(json, "learning", cases, torch.device(device))
     if plot:

@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from benchmarks.communities import community
-from benchmarks.machine import seconds_per_call
+from benchmarks.stepping import seconds_per_step
 from smartgrid_core import Simulator
 
 PROSUMERS = (3, 5, 10, 30, 100, 300, 1000)
 BUSES = (6, 15, 33, 97, 129, 300)
 AGENTS_AT_ONCE = 16_384  # in all communities together
 COMPILED_UP_TO = 13  # prosumers; beyond, compiling takes minutes
-STEPS = 16
 
 
 def run(device: torch.device, min_seconds: float) -> list[dict[str, Any]]:
@@ -39,16 +38,7 @@ def _case(
 ) -> dict[str, Any]:
     num_grids = max(16, AGENTS_AT_ONCE // agents // 16 * 16)
     sim = Simulator(community(agents, buses), num_grids, device, auto_reset=True, stagger=True, compile=compiled)
-    state, _ = sim.reset()
-    drawn = torch.rand(STEPS, num_grids, sim.num_agents, sim.action_dim, device=device) * 2 - 1
-
-    def steps() -> None:
-        nonlocal state
-        for action in drawn:
-            state, _ = sim.step(state, action)
-
-    with torch.no_grad():
-        median, low, high = (s / STEPS for s in seconds_per_call(steps, min_seconds, device))
+    median, low, high = seconds_per_step(sim, min_seconds)
     per = 1e6 / num_grids
     return {
         "case": "cost", "axis": axis, "agents": sim.num_agents, "buses": sim.feeder.num_buses, "num_grids": num_grids,

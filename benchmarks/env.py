@@ -17,11 +17,11 @@ from rich.table import Table
 
 from benchmarks import contest, costs, limits
 from benchmarks.machine import seconds_per_call, wide
+from benchmarks.stepping import seconds_per_step
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.pettingzoo_env import parallel_env
 
 SCENARIO = "community-5"
-STEPS = 16  # timed together, as a CPU reads 16 steps of profiles at once; one batch of random actions for each
 SIZES = (1, 64, 1024, 4096, 16384, 65536)
 GPU_SIZES = (262_144, 1_048_576)
 COMPILED_SIZES = (64, 1024, 4096, 16384, 65536)
@@ -68,18 +68,7 @@ def _simulator_case(
 ) -> dict[str, Any]:
     config = GridConfig.load(SCENARIO, **{"network.power_flow": power_flow})
     sim = Simulator(config, num_grids, device, auto_reset=True, stagger=True, compile=compiled)
-    state, _ = sim.reset()
-    generator = torch.Generator(device).manual_seed(0)
-    shape = (num_grids, sim.num_agents, sim.action_dim)
-    actions = [torch.empty(shape, device=device).uniform_(-1, 1, generator=generator) for _ in range(STEPS)]
-
-    def steps() -> None:
-        nonlocal state
-        for action in actions:
-            state, _ = sim.step(state, action)
-
-    with torch.no_grad():
-        median, low, high = (s / STEPS for s in seconds_per_call(steps, min_seconds, device))
+    median, low, high = seconds_per_step(sim, min_seconds)
     return {
         "name": "Simulator.step", "num_grids": num_grids, "power_flow": power_flow, "compiled": compiled,
         "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,

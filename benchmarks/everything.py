@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import write_results
-from smartgrid_core.errors import ConfigError
-
 NOT_SUITES = ("all", "peers", "report")  # further commands of `python -m benchmarks`
-QUICK_LEARNING = (  # enough to see that training and scoring run: two test days, seconds of training
-    "--episode_days=1", "--evaluation.seeds=[1, 2]", "--num_grids=8", "--horizon=8", "--compile=false",
-)  # fmt: skip
 
 
 class Outcome(NamedTuple):
@@ -64,11 +57,8 @@ def run_all(
 def _run(name: str, options: Mapping[str, Any], quick: bool, device: str, path: Path) -> int:
     """One suite in a child process; 0 where it ended well and wrote its results anew."""
     before = path.stat().st_mtime_ns if path.is_file() else None
-    if quick and "quick" not in options:
-        command = [sys.executable, "-m", "benchmarks.everything", name, str(path)]
-    else:
-        command = [sys.executable, "-m", "benchmarks", name, "--json", str(path), *(["--quick"] if quick else [])]
-        command += ["--device", device] if "device" in options else []
+    command = [sys.executable, "-m", "benchmarks", name, "--json", str(path), *(["--quick"] if quick else [])]
+    command += ["--device", device] if "device" in options else []
     code = subprocess.run(command).returncode
     written = path.is_file() and path.stat().st_mtime_ns != before
     return code or (0 if written else 1)
@@ -82,27 +72,3 @@ def _print(outcomes: Sequence[Outcome]) -> None:
         colour = "red" if o.code else "green"
         table.add_row(o.name, f"[{colour}]{o.ended}[/]", f"{o.seconds:.0f}", "" if o.code else str(o.results))
     Console(width=max(Console().width, 100)).print(table)
-
-
-def quick_learning(path: Path) -> None:
-    """The learning suite in seconds; its scores mean nothing but that it works."""
-    from benchmarks import learning
-
-    with tempfile.TemporaryDirectory() as folder:
-        cases = learning.run(
-            ["shac"], ["community-5"], ["default"], seeds=2, minutes=0.05, out=Path(folder), options=QUICK_LEARNING
-        )
-    write_results(path, "learning", cases)
-
-
-def main(argv: Sequence[str]) -> int:
-    """`python -m benchmarks.everything NAME FILE`: the quick form of suites that have no --quick."""
-    name, path = argv
-    if name != "learning":
-        raise ConfigError(f"suite {name!r} has no quick form; give its command a --quick")
-    quick_learning(Path(path))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

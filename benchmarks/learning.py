@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,17 @@ FIGURES = (
     "transferred_kwh",
     "gini_benefit",
 )
+
+
+QUICK = (  # enough to see that training and scoring run: two test days
+    "--episode_days=1", "--evaluation.seeds=[1, 2]", "--num_grids=8", "--horizon=8", "--compile=false",
+)  # fmt: skip
+
+
+def quick(device: str = "cpu") -> list[dict[str, Any]]:
+    """Seconds of training; the scores mean nothing but that it works, and nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(["shac"], ["community-5"], seeds=2, minutes=0.05, device=device, out=Path(folder), options=QUICK)
 
 
 def run(
