@@ -38,8 +38,9 @@ def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict
     if not quick:
         sweep += [(size, True, True) for size in (*COMPILED_SIZES, *more)] + [(4096, False, True)]
     cases = [_simulator_case(*case, where, min_seconds) for case in sweep]
-    cases += [_parallel_env_case(min_seconds), *_reference_case(min_seconds)]
-    peer = next(c for c in cases if c["name"] == "parallel_env.step")["agent_steps_per_s"]
+    cases += [_parallel_env_case(False, min_seconds), _parallel_env_case(True, min_seconds)]
+    cases += _reference_case(min_seconds)
+    peer = next(c for c in cases if c["name"] == "parallel_env.step")["agent_steps_per_s"]  # the eager one
     for case in cases:
         case["ratio_to_parallel_env"] = case["agent_steps_per_s"] / peer
     _print(cases, threads, device)
@@ -76,8 +77,8 @@ def _simulator_case(
     }  # fmt: skip
 
 
-def _parallel_env_case(min_seconds: float) -> dict[str, Any]:
-    env = parallel_env(SCENARIO)
+def _parallel_env_case(compiled: bool, min_seconds: float) -> dict[str, Any]:
+    env = parallel_env(SCENARIO, compile=compiled)
     env.reset(seed=0)
     actions = {agent: env.action_space(agent).sample() for agent in env.agents}
 
@@ -88,7 +89,7 @@ def _parallel_env_case(min_seconds: float) -> dict[str, Any]:
 
     median, low, high = seconds_per_call(step, min_seconds, torch.device("cpu"))
     return {
-        "name": "parallel_env.step", "num_grids": 1, "power_flow": True, "compiled": False,
+        "name": "parallel_env.step", "num_grids": 1, "power_flow": True, "compiled": compiled,
         "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
         "agent_steps_per_s": len(actions) / median,
     }  # fmt: skip

@@ -147,13 +147,15 @@ class Simulator:
 
     @property
     def bytes_per_grid(self) -> int:
-        """Memory one grid takes while stepping: state, result and the largest temporaries, float32."""
+        """Memory one grid takes while stepping: state, results and the largest temporaries, float32."""
         n, k, o = self.config.num_agents, self.links.used.shape[0], len(self.observation_entries)
         buses, branches = len(self.feeder.bus_names), len(self.feeder.branch_names)
-        per_agent = 60 + 2 * o + 8 * k
+        per_agent = 60 + 7 * o + 8 * k  # a reset assembles observations operation by operation
         row = 1 + len(self.config.forecast.window_edges_h)
         window = self._steps_ahead() * (2 * n * row + 4 * row + 10)
-        return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window)
+        result = n * (o + 22 + k) + buses + branches + 12
+        kept = 2 * result if self._is_compiled and self.device.type == "cpu" else 0  # see fused.memory
+        return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window + kept)
 
     def _steps_ahead(self) -> int:
         """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""

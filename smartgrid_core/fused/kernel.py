@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from smartgrid_core.fused import build, cpp, written_out
 from smartgrid_core.fused.lowering import KINDS, Array, Lowering, NotLoweredError
+from smartgrid_core.fused.memory import Layout, ResultMemory
 from smartgrid_core.fused.program import BOOL, FLOAT, INT, Program
 
 GRIDS = 8191  # of the trace: a prime that is the size of nothing else
@@ -45,14 +46,12 @@ class Result(NamedTuple):
     rows: tuple[int, ...]  # shape where rows that are alike stand for many
     axis: int  # that counts grids: 0 or -1
 
-    def layout(self, grids: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shape and strides of the memory."""
-        shape, stride = (*self.stored, grids), _strides((*self.stored, grids))
-        return (shape[::-1], stride[::-1]) if self.axis == 0 else (shape, stride)
-
-    def public(self, grids: int) -> tuple[int, ...]:
-        """Shape as it is returned."""
-        return (grids, *self.rows[::-1]) if self.axis == 0 else (*self.rows, grids)
+    def layout(self, grids: int) -> Layout:
+        """Its memory, and what is returned."""
+        shape, stride, public = (*self.stored, grids), _strides((*self.stored, grids)), (*self.rows, grids)
+        if self.axis == 0:
+            shape, stride, public = shape[::-1], stride[::-1], (grids, *self.rows[::-1])
+        return Layout(shape, stride, self.dtype, public)
 
 
 def _strides(shape: Sequence[int]) -> tuple[int, ...]:
@@ -101,12 +100,11 @@ class Fused:
             result, rows = _stored(program, values, node.meta["val"])
             self.results.append(result)
             written.append(rows)
-        self.expanded = [k for k, r in enumerate(self.results) if r.stored != r.rows]
         self.used, text = cpp.source(program, written)
         self._run = build.load(text).run
         self._run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_int]
         self._run.restype = None
-        self._layouts: dict[int, tuple[list[Any], list[Any]]] = {}
+        self._by_grids: dict[int, tuple[list[Any], ResultMemory]] = {}
 
     def __call__(self, tensors: Sequence[Tensor], grids: int) -> Any:
         """The function's value; `tensors` are those of `example`, in order.
@@ -114,24 +112,23 @@ class Fused:
         Raises:
             ValueError: a tensor of another shape or type than the example had.
         """
-        if grids not in self._layouts:
-            arguments, results = ([x.layout(grids) for x in xs] for xs in (self.arguments, self.results))
-            self._layouts[grids] = arguments, results
-        arguments, results = self._layouts[grids]
-        inputs = [self._dense(tensors[k], k, *arguments[k]) for k in self.used]
-        outputs = [torch.empty_strided(*at, dtype=r.dtype) for at, r in zip(results, self.results, strict=True)]
+        if grids not in self._by_grids:
+            expected = [(k, *self.arguments[k].layout(grids), self.arguments[k].dtype) for k in self.used]
+            self._by_grids[grids] = expected, ResultMemory([r.layout(grids) for r in self.results])
+        expected, memory = self._by_grids[grids]
+        inputs = [
+            x if (x := tensors[k]).stride() == stride and x.shape == shape and x.dtype is dtype
+            else self._dense(x, k, shape)
+            for k, shape, stride, dtype in expected
+        ]  # fmt: skip
+        outputs, targets = memory.take()
         sources = (ctypes.c_void_p * len(inputs))(*[x.data_ptr() for x in inputs])
-        targets = (ctypes.c_void_p * len(outputs))(*[x.data_ptr() for x in outputs])
         self._run(sources, targets, grids, torch.get_num_threads())
-        for k in self.expanded:
-            outputs[k] = outputs[k].expand(self.results[k].public(grids))
         return self._nest(outputs)
 
-    def _dense(self, x: Tensor, k: int, shape: torch.Size, stride: tuple[int, ...]) -> Tensor:
+    def _dense(self, x: Tensor, k: int, shape: torch.Size) -> Tensor:
         """Argument k with the grids last and dense, checked."""
         argument = self.arguments[k]
-        if x.stride() == stride and x.shape == shape and x.dtype is argument.dtype:
-            return x
         if x.shape != shape or x.dtype is not argument.dtype:
             raise ValueError(
                 f"argument {k} is {x.dtype} {tuple(x.shape)}: this kernel was made for {argument.dtype} {tuple(shape)}"
