@@ -55,7 +55,7 @@ class Runner(NamedTuple):
 
 def run(quick: bool = False) -> list[dict[str, Any]]:
     """Measure everyone who is installed; prints a table and returns one record a peer or yardstick."""
-    missing = [name for name in ENVIRONMENTS if not is_installed(name)]
+    missing = [name for name, e in ENVIRONMENTS.items() if e.runners and not is_installed(name)]
     for name in missing:
         Console(stderr=True).print(f"{name} left out: not installed; python -m benchmarks peers install {name}")
     groups: dict[int, list[str]] = {5: ["c", "c-learner"]}

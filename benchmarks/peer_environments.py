@@ -24,10 +24,10 @@ INSTALLED = "installed.txt"  # in an environment: the requirements it was made o
 
 
 class PeerEnvironment(NamedTuple):
-    """One virtual environment and what is measured in it."""
+    """One virtual environment and the environments stepped in it; without any it is for training (`stacks`)."""
 
     name: str
-    runners: tuple[str, ...]  # run_….py in peers/
+    runners: tuple[str, ...] = ()  # run_….py in peers/ that step an environment
     data: str | None = None  # a wheel kept whole beside the packages, for the data in it
 
 
@@ -40,6 +40,7 @@ ENVIRONMENTS = {
         PeerEnvironment("ethical-smart-grid", ("ethical-smart-grid",)),
         PeerEnvironment("vmas", ("vmas",)),
         PeerEnvironment("jax", ("jax",)),
+        PeerEnvironment("benchmarl"),
     )
 }
 

@@ -1,6 +1,6 @@
 """How long training takes to a score: every stack from drawn weights, one after the other, on the same episodes.
 
-Time is CPU time of this process spent in collecting and learning; building, compiling and validating are left out.
+Time is CPU time spent in collecting and learning; building, compiling and validating are left out.
 Nobody knows a policy's score but by asking, so it is asked at even marks of the time.
 """
 
@@ -49,7 +49,12 @@ class StackController:
 
 
 def run(
-    builders: Mapping[str, Callable[[], Stack]], minutes: float, device: str = "cpu", scenario: GridConfig | None = None
+    builders: Mapping[str, Callable[[], Stack]],
+    minutes: float,
+    device: str = "cpu",
+    scenario: GridConfig | None = None,
+    episodes: int = EPISODES,
+    marks: int = MARKS,
 ) -> dict[str, dict[str, Any]]:
     """Train every stack for `minutes` of CPU time; prints a table and returns, by name, how its score rose.
 
@@ -57,12 +62,12 @@ def run(
         target, baselines (scores of the rules), reached_cpu_s and reached_steps (None where the target was not
         reached), best, and curve: points {cpu_s, wall_s, env_steps, score}.
     """
-    validation = Validation(scenario or GridConfig.load(SCENARIO), EPISODES, torch.device(device))
+    validation = Validation(scenario or GridConfig.load(SCENARIO), episodes, torch.device(device))
     baselines, console = validation.prepare().baselines, Console(stderr=True)
     found: dict[str, dict[str, Any]] = {}
     for name, build in builders.items():
         stack = build()
-        curve = _curve(stack, minutes * 60, partial(_score, validation, StackController(name, stack)))
+        curve = _curve(stack, minutes * 60, marks, partial(_score, validation, StackController(name, stack)))
         there = next((point for point in curve if point["score"] >= TARGET), None)
         best = max(point["score"] for point in curve)
         found[name] = {
@@ -70,7 +75,7 @@ def run(
             "reached_cpu_s": there and there["cpu_s"], "reached_steps": there and there["env_steps"],
         }  # fmt: skip
         console.print(f"{name}: {best:.3f} at best" + (f", {TARGET} after {there['cpu_s']:.0f} CPU-s" if there else ""))
-    _print(found, minutes)
+    _print(found, minutes, episodes)
     return found
 
 
@@ -78,21 +83,21 @@ def _score(validation: Validation, policy: StackController) -> float:
     return validation.run(policy)["score"]
 
 
-def _curve(stack: Stack, budget_s: float, score: Callable[[], float]) -> list[dict[str, float]]:
-    """Points at `MARKS` of the time, at the end of the iteration each falls in."""
+def _curve(stack: Stack, budget_s: float, marks: int, score: Callable[[], float]) -> list[dict[str, float]]:
+    """Points at even marks of the time, at the end of the iteration each falls in."""
     curve: list[dict[str, float]] = []
     cpu_s, wall_s, steps = 0.0, 0.0, 0
     while cpu_s < budget_s:
-        cpu, wall = time.process_time(), time.perf_counter()
+        cpu, wall = stack.cpu_s(), time.perf_counter()
         steps += stack.iterate(cpu_s / budget_s)
-        cpu_s, wall_s = cpu_s + time.process_time() - cpu, wall_s + time.perf_counter() - wall
-        if cpu_s >= budget_s * (len(curve) + 1) / MARKS:
+        cpu_s, wall_s = cpu_s + stack.cpu_s() - cpu, wall_s + time.perf_counter() - wall
+        if cpu_s >= budget_s * (len(curve) + 1) / marks:
             curve.append({"cpu_s": cpu_s, "wall_s": wall_s, "env_steps": steps, "score": score()})
     return curve
 
 
-def _print(found: Mapping[str, dict[str, Any]], minutes: float) -> None:
-    table = Table(title=f"Score on {EPISODES} validation episodes of {SCENARIO}, at most {minutes:g} min of CPU time")
+def _print(found: Mapping[str, dict[str, Any]], minutes: float, episodes: int) -> None:
+    table = Table(title=f"Score on {episodes} validation episodes of {SCENARIO}, at most {minutes:g} min of CPU time")
     for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "best score"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for name, record in found.items():

@@ -41,7 +41,7 @@ def run(
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in built}
     for _ in range(rounds):
         for name, stack in built.items():
-            rates[name].append(_rate(stack.iterate, seconds))
+            rates[name].append(_rate(stack, seconds))
     records = [_record(name, stack, rates[name]) for name, stack in built.items()]
     for record in records:
         record["ratio_to_peers"] = {
@@ -50,7 +50,8 @@ def run(
     _print(records, threads, device)
     minutes = (0.1 if quick else 4.0) if score_minutes is None else score_minutes
     if minutes:
-        curves = time_to_score.run({name: builders[name] for name in built}, minutes, device)
+        asked = {"episodes": 2, "marks": 2} if quick else {}
+        curves = time_to_score.run({name: builders[name] for name in built}, minutes, device, **asked)
         for record in records:
             record["to_score"] = curves[record["name"]]
     return records
@@ -61,17 +62,23 @@ def _built(build: Callable[[], stacks.Stack]) -> stacks.Stack | None:
     try:
         return build()
     except ModuleNotFoundError as missing:
-        if missing.name != "ray":
+        if missing.name not in MISSING:
             raise
-        Console().print(f"RLlib left out: {missing.name} is not installed; the extra bench has it")
+        Console().print(MISSING[missing.name])
         return None
 
 
-def _rate(iterate: Callable[[float], int], cpu_seconds: float) -> tuple[float, float]:
+MISSING = {  # by module
+    "ray": "RLlib left out: ray is not installed; the extra bench has it",
+    "benchmarl": "BenchMARL left out: not installed; python -m benchmarks peers install benchmarl",
+}
+
+
+def _rate(stack: stacks.Stack, cpu_seconds: float) -> tuple[float, float]:
     """Env-steps a second, and a second of CPU time, over whole iterations of at least so much CPU time."""
-    start, cpu, steps = time.perf_counter(), time.process_time(), 0
-    while (used := time.process_time() - cpu) < cpu_seconds:
-        steps += iterate(0.0)
+    start, cpu, steps = time.perf_counter(), stack.cpu_s(), 0
+    while (used := stack.cpu_s() - cpu) < cpu_seconds:
+        steps += stack.iterate(0.0)
     return steps / (time.perf_counter() - start), steps / used
 
 

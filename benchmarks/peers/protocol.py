@@ -23,6 +23,11 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in packages}
 
 
+def answer(content: dict[str, Any]) -> None:
+    """Say one thing."""
+    print(json.dumps(content), file=_OUT)
+
+
 def serve(about: dict[str, Any], step: Callable[[], object], reset: Callable[[], object] | None = None) -> None:
     """Answer until standard input ends.
 
@@ -33,9 +38,9 @@ def serve(about: dict[str, Any], step: Callable[[], object], reset: Callable[[],
     """
     for _ in range(3):  # caches
         _measure(step, reset, 0.0, 1)
-    print(json.dumps(about), file=_OUT)
+    answer(about)
     for line in sys.stdin:
-        print(json.dumps(_measure(step, reset, float(line), about["num_grids"])), file=_OUT)
+        answer(_measure(step, reset, float(line), about["num_grids"]))
 
 
 def _measure(

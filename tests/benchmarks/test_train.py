@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from benchmarks import stacks, time_to_score, train
+from benchmarks.peer_environments import is_installed
+from benchmarks.stacks import benchmarl_ippo
+from benchmarks.stacks.cleanrl_loop import cleanrl
+from benchmarks.stacks.own import equal_config, ours
+from benchmarks.stacks.torchrl_ippo import torchrl
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.controllers.episode import run_episode
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
@@ -23,11 +30,11 @@ def missing() -> Any:
 
 
 @pytest.mark.usefixtures("quick_profiles")
-def test_stacks_take_the_steps_they_count_and_act(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacks, "EQUAL", stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8)))
-    built = [stacks.ours(stacks.equal_config("cpu")), stacks.torchrl("cpu")]
-    assert [stack.iterate(0.0) for stack in built] == [8, 8]
-    assert [stack.iterate(0.0) for stack in built] == [8, 8]
+def test_stacks_take_the_steps_they_count_and_act() -> None:
+    equal = stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8))
+    built = [ours(equal_config("cpu", equal)), torchrl("cpu", equal), cleanrl("cpu", equal)]
+    assert [stack.iterate(0.0) for stack in built] == [8, 8, 8]
+    assert [stack.iterate(0.0) for stack in built] == [8, 8, 8]
     sim = Simulator(stacks.SCENARIO, 3)
     _, obs = sim.reset(seed=1)
     for stack in built:
@@ -40,10 +47,42 @@ def test_stacks_take_the_steps_they_count_and_act(monkeypatch: pytest.MonkeyPatc
             assert torch.equal(stack.decide(obs), action)  # without exploration
 
 
+def test_a_stack_that_is_not_installed_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmarl_ippo, "is_installed", lambda name: False)
+    assert train._built(lambda: benchmarl_ippo.benchmarl(1)) is None
+    assert "python -m benchmarks peers install benchmarl" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not is_installed("benchmarl"), reason="python -m benchmarks peers install benchmarl")
+def test_benchmarl_in_its_own_process_iterates_and_acts() -> None:
+    stack = benchmarl_ippo.benchmarl(1, stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8)))
+    assert stack.iterate(0.0) == 8
+    before = stack.cpu_s()
+    assert stack.iterate(0.5) == 8
+    assert stack.cpu_s() > before
+    _, obs = Simulator(stacks.SCENARIO, 3).reset(seed=1)
+    action = stack.decide(obs)
+    assert action.shape == (3, 5, 3)
+    assert 0 < action.abs().max() <= 1
+    assert torch.equal(stack.decide(obs), action)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_a_process_that_ends_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho something went wrong >&2\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(benchmarl_ippo, "interpreter", lambda name: python)
+    with pytest.raises(RuntimeError, match="code 3: something went wrong"):
+        benchmarl_ippo.Remote({})
+
+
 def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"ours": made(False, 40), "peer": made(True, 10), "RLlib": missing}
     monkeypatch.setattr(stacks, "stacks", lambda *_: found | {"own loop, equal settings, step compiled": missing})
-    monkeypatch.setattr(train, "_rate", lambda iterate, _: (float(iterate(0.0)), 2.0 * iterate(0.0)))
+    monkeypatch.setattr(train, "_rate", lambda stack, _: (float(stack.iterate(0.0)), 2.0 * stack.iterate(0.0)))
     records = train.run(quick=True, threads=1, score_minutes=0)
     assert [record["ratio_to_peers"]["peer"] for record in records] == [4, 1]
     assert "RLlib left out: ray is not installed" in capsys.readouterr().out
@@ -55,8 +94,6 @@ def test_the_score_is_that_of_the_policy_and_its_time_that_of_training(
 ) -> None:
     """A stack that learns to be idle at once, and one that never does."""
     tiny = GridConfig.load(stacks.SCENARIO, episode_days=1.0)
-    monkeypatch.setattr(time_to_score, "EPISODES", 2)
-    monkeypatch.setattr(time_to_score, "MARKS", 3)
     monkeypatch.setattr(time_to_score, "TARGET", -0.01)
     worked = torch.rand(400, 400)
 
@@ -65,7 +102,7 @@ def test_the_score_is_that_of_the_policy_and_its_time_that_of_training(
         return stacks.Stack(False, {}, 1.0, lambda _: int((worked @ worked).shape[0]), decide)
 
     found = time_to_score.run(
-        {"idle": lambda: stack(0.0), "selling": lambda: stack(-1.0)}, minutes=0.002, scenario=tiny
+        {"idle": lambda: stack(0.0), "selling": lambda: stack(-1.0)}, minutes=0.002, scenario=tiny, episodes=2, marks=3
     )
     idle, selling = found["idle"], found["selling"]
     assert idle["reached_cpu_s"] == idle["curve"][0]["cpu_s"]
