@@ -50,8 +50,9 @@ def run(
     _print(records, threads, device)
     minutes = (0.1 if quick else 4.0) if score_minutes is None else score_minutes
     if minutes:
-        asked = {"episodes": 2, "marks": 2} if quick else {}
-        curves = time_to_score.run({name: builders[name] for name in built}, minutes, device, **asked)
+        asked = (2, 2) if quick else (time_to_score.EPISODES, time_to_score.MARKS)
+        again = {name: builders[name] for name in built}
+        curves = time_to_score.run(again, minutes, device, None, *asked)
         for record in records:
             record["to_score"] = curves[record["name"]]
     return records
