@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,18 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
+@pytest.fixture
+def exact_memory() -> Iterator[None]:
+    """Large tensors get pages of their own and give them back at once: what other tests left in the heap has no say."""
+    threshold, usual = -3, 32 * MIB  # M_MMAP_THRESHOLD, and where glibc's own adjustment of it ends
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(threshold, 64 * 1024)
+    yield
+    mallopt(threshold, usual)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for peak memory")
-@pytest.mark.usefixtures("quick_profiles")
+@pytest.mark.usefixtures("quick_profiles", "exact_memory")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
     learner_of(algorithm)  # what is loaded once is not the run's
@@ -56,7 +67,7 @@ def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
         peaks.append(status("VmHWM") - before)
     assert 0.5 * expected < max(peaks) < 2 * expected, (max(peaks) // MIB, expected // MIB)
     filling = learner.experience_bytes / 4 if algorithm == "qmix" else 0  # the replay memory, within the estimate
-    assert peaks[3] - peaks[1] < 0.25 * expected + filling  # what malloc scatters
+    assert peaks[3] - peaks[1] < 0.1 * expected + filling, [peak // MIB for peak in peaks]
 
 
 def test_presets_shrink_with_large_communities_unless_given() -> None:
