@@ -7,20 +7,19 @@ are drawn beforehand; of peers, what a reset costs is not counted, as ours are p
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.communities import community
+from benchmarks.conversation import Conversation
 from benchmarks.machine import wide
 from benchmarks.peer_environments import ENVIRONMENTS, FOLDER, interpreter, is_installed
 from benchmarks.yardstick import world
@@ -39,17 +38,17 @@ class Runner(NamedTuple):
     """A contestant's process."""
 
     name: str
-    process: subprocess.Popen[str]
-    said: IO[str]  # its stderr, a file, as a pipe nobody reads fills up
-    about: dict[str, Any]  # agents, num_grids, models, versions
+    talk: Conversation
     rates: list[float]  # env-steps a CPU-second, one a round
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """agents, num_grids, models, versions."""
+        return self.talk.opening
 
     def take_turn(self, cpu_seconds: float) -> None:
         """Step for so much CPU time."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{cpu_seconds}\n")
-        self.process.stdin.flush()
-        done = _answer(self.process, self.said)
+        done = self.talk.ask(cpu_seconds)
         self.rates.append(done["steps"] / done["cpu_s"])
 
 
@@ -107,38 +106,14 @@ def _started(stack: ExitStack, name: str, arguments: list[str]) -> Runner:
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     here = str(Path(__file__).parents[1])
     environment["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]) if home is None else ""
-    said = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
-    process = subprocess.Popen(
-        [python, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
-        text=True, env=environment, preexec_fn=_on_one_core if hasattr(os, "sched_setaffinity") else None,
-    )  # fmt: skip
-    stack.callback(_end, process)
-    return Runner(name, process, said, _answer(process, said), [])
+    pinned = _on_one_core if hasattr(os, "sched_setaffinity") else None
+    talk = Conversation([python, str(script), *arguments], environment, pinned)
+    stack.callback(talk.end)
+    return Runner(name, talk, [])
 
 
 def _on_one_core() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _answer(process: subprocess.Popen[str], said: IO[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        code = process.wait()
-        said.seek(0)
-        lines = said.read().strip().splitlines()
-        raise RuntimeError(f"its runner ended with code {code}: {lines[-1] if lines else 'no message'}")
-    return json.loads(line)
 
 
 def _record(runner: Runner, ours: list[Runner]) -> dict[str, Any]:

@@ -50,9 +50,11 @@ def run(
     _print(records, threads, device)
     minutes = (0.1 if quick else 4.0) if score_minutes is None else score_minutes
     if minutes:
-        asked = (2, 2) if quick else (time_to_score.EPISODES, time_to_score.MARKS)
         again = {name: builders[name] for name in built}
-        curves = time_to_score.run(again, minutes, device, None, *asked)
+        if quick:
+            curves = time_to_score.run(again, minutes, device, episodes=2, marks=2)
+        else:
+            curves = time_to_score.run(again, minutes, device)
         for record in records:
             record["to_score"] = curves[record["name"]]
     return records

@@ -56,13 +56,13 @@ def test_a_runner_steps_for_as_long_as_it_is_told_and_resets_are_not_counted(
         record = contest._record(plain, [resetting])
         assert record["agents"] == 2
         assert record["ours"][0]["ratio"] > 0.5
-    assert plain.process.returncode is not None
+    assert plain.talk.process.returncode is not None
 
 
 def test_a_runner_that_cannot_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "FOLDER", tmp_path)
     (tmp_path / "run_c.py").write_text("raise ValueError('no such grid')", encoding="utf-8")
-    with ExitStack() as stack, pytest.raises(RuntimeError, match="no such grid"):
+    with ExitStack() as stack, pytest.raises(RuntimeError, match="code 1: ValueError: no such grid"):
         contest._started(stack, "c", [])
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,16 +65,6 @@ def test_benchmarl_in_its_own_process_iterates_and_acts() -> None:
     assert action.shape == (3, 5, 3)
     assert 0 < action.abs().max() <= 1
     assert torch.equal(stack.decide(obs), action)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
-def test_a_process_that_ends_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho something went wrong >&2\nexit 3\n")
-    python.chmod(0o755)
-    monkeypatch.setattr(benchmarl_ippo, "interpreter", lambda name: python)
-    with pytest.raises(RuntimeError, match="code 3: something went wrong"):
-        benchmarl_ippo.Remote({})
 
 
 def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
