@@ -20,10 +20,18 @@ Device = Annotated[str, tyro.conf.arg(help="Torch device.")]
 RESULTS = Path("benchmarks/results")
 
 
+def _checked(device: str) -> str:
+    """The device by its full name; a UserError where there is none."""
+    from trainer.train import resolve_device
+
+    return str(resolve_device(device))
+
+
 def env(json: Json = None, quick: Quick = False, threads: Threads = 2, device: Device = "cpu") -> None:
     """Steps a second of the simulator, over batch sizes, beside one community at a time."""
     from benchmarks import env as suite
 
+    device = _checked(device)
     cases = suite.run(quick, threads, device)
     if json:
         write_results(json, "env", cases, torch.device(device))
@@ -52,6 +60,7 @@ def train(
     """
     from benchmarks import train as suite
 
+    device = _checked(device)
     cases = suite.run(quick, threads, device, score_minutes)
     if json:
         write_results(json, "train", cases, torch.device(device))
@@ -86,6 +95,7 @@ def learning(
     """
     from benchmarks import learning as suite
 
+    device = _checked(device)
     if quick:
         cases = suite.quick(device)
     else:
@@ -147,7 +157,7 @@ def everything(
     from benchmarks.everything import run_all
 
     folder = out or (Path("runs/benchmarks") if quick else RESULTS)
-    failed = [o.name for o in run_all(COMMANDS, suites, quick, device, folder) if o.code]
+    failed = [o.name for o in run_all(COMMANDS, suites, quick, _checked(device), folder) if o.code]
     if failed:
         raise UserError(
             f"{', '.join(failed)} failed or cannot be had, see above; the results of the others are written"
@@ -171,7 +181,7 @@ def report(results: Path = RESULTS, out: Path = Path("docs/benchmarks.md"), imag
 def peers(
     action: tyro.conf.Positional[Literal["list", "install"]], names: tyro.conf.Positional[tuple[str, ...]] = ()
 ) -> None:
-    """Virtual environments of other packages that `env` measures beside ours.
+    """Virtual environments of other packages that `env` and `train` measure beside ours.
 
     Args:
         action: list what is there, or install.

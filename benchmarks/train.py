@@ -20,6 +20,11 @@ from benchmarks import stacks, time_to_score
 from benchmarks.machine import wide
 from smartgrid_core import GridConfig
 
+MISSING = {  # by module
+    "ray": "RLlib left out: ray is not installed; the extra bench has it",
+    "benchmarl": "BenchMARL left out: not installed; python -m benchmarks peers install benchmarl",
+}
+
 
 def run(
     quick: bool = False, threads: int = 2, device: str = "cpu", score_minutes: float | None = None
@@ -69,12 +74,6 @@ def _built(build: Callable[[], stacks.Stack]) -> stacks.Stack | None:
             raise
         Console().print(MISSING[missing.name])
         return None
-
-
-MISSING = {  # by module
-    "ray": "RLlib left out: ray is not installed; the extra bench has it",
-    "benchmarl": "BenchMARL left out: not installed; python -m benchmarks peers install benchmarl",
-}
 
 
 def _rate(stack: stacks.Stack, cpu_seconds: float) -> tuple[float, float]:

@@ -318,13 +318,16 @@ def resolve_device(name: str) -> torch.device:
     """The torch device a configuration names; `auto` takes cuda where there is one.
 
     Raises:
-        TrainingError: cuda is asked for and not there.
+        TrainingError: cuda is asked for and not there, or torch knows no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(f"device = {name!r}: torch sees no CUDA GPU here; use --device cpu, or auto")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise TrainingError(f"device = {name!r}: torch knows no such device; use auto, cpu, cuda or cuda:1") from None
 
 
 def _rng_state(device: torch.device) -> dict[str, Tensor]:

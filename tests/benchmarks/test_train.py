@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import stacks, time_to_score, train
+from benchmarks.__main__ import main
 from benchmarks.peer_environments import is_installed
 from benchmarks.stacks import benchmarl_ippo
 from benchmarks.stacks.cleanrl_loop import cleanrl
@@ -17,6 +18,8 @@ from benchmarks.stacks.torchrl_ippo import torchrl
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.controllers.episode import run_episode
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
+
+HAS_GPU = torch.cuda.is_available()
 
 
 def made(peer: bool, steps: int) -> Callable[[], stacks.Stack]:
@@ -113,3 +116,10 @@ def test_an_action_is_held_as_in_training() -> None:
     sim = Simulator(GridConfig.load(stacks.SCENARIO, episode_days=0.5), 1)
     run_episode(sim, time_to_score.StackController("held", stack), seed=[3], keep_series=False)
     assert len(decided) == 12  # twelve hours, an hour each
+
+
+@pytest.mark.parametrize("suite", ["env", "train", "learning", "all"])
+@pytest.mark.parametrize("device", ["gpu", pytest.param("cuda", marks=pytest.mark.skipif(HAS_GPU, reason="has one"))])
+def test_a_device_that_is_not_there_is_a_line(suite: str, device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([suite, "--quick", "--device", device]) == 2
+    assert f"device = '{device}': torch" in capsys.readouterr().err
