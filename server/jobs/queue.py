@@ -97,30 +97,45 @@ class JobQueue:
     # The thread -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._closing:
-            try:
-                job = self.store.next()
-            except ApiError as error:  # the file fails: try again later
-                log.warning("jobs: %s", error.message)
-                job = None
-            if job is None:
-                with self._wake:
-                    if not self._closing:
-                        self._wake.wait(1.0)
+        while True:
+            with self._wake:
+                if self._closing:
+                    return
+                begun = self._begin()
+                if begun is None:
+                    self._wake.wait(1.0)
+            if begun is None:
                 continue
             try:
-                self._work(*job)
+                self._work(*begun)
             except Exception:
-                log.exception("job %s", job[0])
-                self._fail(job[0], ErrorDetail(code="internal", message="the job failed; the server's log says why"))
+                log.exception("job %s", begun[0])
+                self._fail(begun[0], ErrorDetail(code="internal", message="the job failed; the server's log says why"))
 
-    def _work(self, name: str, kind: Kind, work: bytes) -> None:
-        """One job from its process's first line to its end."""
-        with self._wake:
-            if self._closing or self.store.get(name).state != "running":  # cancelled since it was taken
-                return
+    def _begin(self) -> tuple[str, Kind, bytes, subprocess.Popen[bytes]] | None:
+        """The job that has waited longest and its process, if one waits.
+
+        Called with the lock held, so that whoever sees a job running also finds the process to end.
+        """
+        try:
+            job = self.store.next()
+        except ApiError as error:  # the file fails: try again later
+            log.warning("jobs: %s", error.message)
+            return None
+        if job is None:
+            return None
+        try:
             process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self._running = (name, process)
+        except OSError as error:
+            log.exception("job %s", job[0])
+            reason = error.strerror or "unknown reason"
+            self._fail(job[0], ErrorDetail(code="died", message=f"the job's process could not be started: {reason}"))
+            return None
+        self._running = (job[0], process)
+        return *job, process
+
+    def _work(self, name: str, kind: Kind, work: bytes, process: subprocess.Popen[bytes]) -> None:
+        """One job from its process's first line to its end."""
         assert process.stdin is not None
         assert process.stdout is not None
         outcome: dict[str, Any] | None = None

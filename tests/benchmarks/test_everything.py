@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import everything
 from benchmarks.__main__ import COMMANDS, SUITES, main
@@ -32,6 +33,8 @@ def test_a_failing_and_a_missing_suite_do_not_stop_the_others(
 
     monkeypatch.setattr(everything.subprocess, "run", call)
     suites = ["serve", "nowhere", "train", "learning", "power-flow", "env"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     code = main(["all", "--quick", "--device", "cuda:1", "--out", str(tmp_path), "--suites", *suites])
     assert code == 2
     said = capsys.readouterr()
