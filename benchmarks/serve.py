@@ -182,6 +182,8 @@ def _window(
     asked = {} if asker is None else asker.end()
     during = contestant.memory_mib
     seen = json.loads(process.communicate()[0])
+    if seen["lost"]:
+        raise RuntimeError(f"{contestant.name} dropped {seen['lost']} of {viewers} viewers within {seconds:.0f} s")
     time.sleep(1.0)
     return seen | asked | {
         "viewers": viewers, "deaf": deaf, "cpu_share": cpu / lasted,

@@ -24,6 +24,7 @@ import numpy as np
 ISO = re.compile(rb'"timestamp":"([^"]{20,32})"')
 TIMED = 16  # every so many-th viewer's messages are timed
 WARM_UP_S = 1.0  # messages that waited for a reader come first, and do not count
+PING, PONG = 9, 10  # opcodes
 SMALLEST = 1000  # bytes of a frame; shorter messages are greetings and heartbeats
 
 
@@ -64,6 +65,12 @@ class Connection:
         self.unread = data[at:]
         return found
 
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping, as a browser does: a server drops who leaves it waiting for longer than some 20 s."""
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[k % 4] for k, byte in enumerate(payload))  # at most 125 bytes, says RFC 6455
+        self.socket.send(bytes((0x80 | PONG, 0x80 | len(payload))) + mask + masked)
+
 
 def watch(connections: list[Connection], seconds: float, deaf: int) -> dict[str, Any]:
     """Read for so long; the first `deaf` connections never read."""
@@ -89,6 +96,8 @@ def watch(connections: list[Connection], seconds: float, deaf: int) -> dict[str,
                 continue
             connection.unread += chunk
             for opcode, payload in connection.messages():
+                if opcode == PING:
+                    connection.pong(payload)
                 if opcode not in (1, 2) or len(payload) < SMALLEST:
                     continue
                 if (now := time.monotonic()) < begin:

@@ -23,8 +23,9 @@ def test_messages_are_counted_and_timed(monkeypatch: pytest.MonkeyPatch) -> None
             for size in SIZES:
                 stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
                 connection.send(f'{{"timestamp":"{stamp}"}}'.ljust(size))
-        time.sleep(1.0)
+        answered.append(connection.ping().wait(1.0))
 
+    answered: list[bool] = []
     with serve(talk, "127.0.0.1", 0, compression=None) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         connections = [viewers.Connection(server.socket.getsockname()[1], "/") for _ in range(3)]
@@ -35,4 +36,6 @@ def test_messages_are_counted_and_timed(monkeypatch: pytest.MonkeyPatch) -> None
     assert seen["messages"] == 2 * 5 * 2  # two who read, five rounds, two sizes that count
     assert seen["least_of_a_viewer"] == seen["most_of_a_viewer"] == 10
     assert seen["bytes_per_message"] == (1_200 + 70_000) / 2
+    assert sorted(answered) == [False, True, True]  # a ping is answered by who reads
+    assert seen["lost"] == 0
     assert 0 <= seen["latency_ms"]["p50"] < 1000
