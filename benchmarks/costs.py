@@ -1,8 +1,9 @@
-"""What a step costs as a community or its feeder grows: time and memory an env-step against prosumers and buses.
+"""What a step costs as a community, its feeder or a horizon grows: time and memory an env-step.
 
 The batch shrinks as communities grow, so that what is stepped at once stays about as large. Each prosumer has its row
 in every tensor, so time should stay linear; buses enter the eager step's power flow by a product with constant matrices
 whose size grows with buses × prosumers, and the compiled one's by a sweep along the tree.
+A horizon of T steps is unrolled with gradients and differentiated, as SHAC does: its memory grows with T.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.communities import community
+from benchmarks.machine import seconds_per_call
+from benchmarks.memory import bytes_per_grid
 from benchmarks.stepping import seconds_per_step
 from smartgrid_core import Simulator
 
 PROSUMERS = (3, 5, 10, 30, 100, 300, 1000)
 BUSES = (6, 15, 33, 97, 129, 300)
+HORIZONS = (1, 4, 16, 48, 96)
+HORIZON_GRIDS = 256
 AGENTS_AT_ONCE = 16_384  # in all communities together
 COMPILED_UP_TO = 13  # prosumers; beyond, compiling takes minutes
 
@@ -30,7 +36,9 @@ def run(device: torch.device, min_seconds: float) -> list[dict[str, Any]]:
     for buses in BUSES:
         for compiled in (False, True):
             records.append(_case("buses", 5, buses, compiled, device, min_seconds))
-    return records
+    return records + [
+        _horizon(steps, compiled, device, min_seconds) for steps in HORIZONS for compiled in (False, True)
+    ]
 
 
 def _case(
@@ -44,4 +52,41 @@ def _case(
         "case": "cost", "axis": axis, "agents": sim.num_agents, "buses": sim.feeder.num_buses, "num_grids": num_grids,
         "compiled": compiled, "us_per_env_step": median * per, "us_low": low * per, "us_high": high * per,
         "bytes_per_grid": sim.bytes_per_grid,
+        "measured_bytes_per_grid": bytes_per_grid(agents, sim.feeder.num_buses, num_grids, compiled, device),
+    }  # fmt: skip
+
+
+def _horizon(steps: int, compiled: bool, device: torch.device, min_seconds: float) -> dict[str, Any]:
+    """T steps forth and back: the gradient of their rewards by every action; memory is what autograd keeps."""
+    sim = Simulator(community(5), HORIZON_GRIDS, device, auto_reset=True, stagger=True, compile=compiled)
+    begin, _ = sim.reset()
+    shape = (HORIZON_GRIDS, sim.num_agents, sim.action_dim)
+    generator = torch.Generator(device).manual_seed(0)
+    actions = [torch.empty(shape, device=device).uniform_(-1, 1, generator=generator) for _ in range(steps)]
+    for action in actions:
+        action.requires_grad_()
+
+    def forth() -> Tensor:
+        state, total = begin, torch.zeros((), device=device)
+        for action in actions:
+            state, out = sim.step(state, action)
+            total = total + out.reward.sum()
+        return total
+
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        held = forth()  # the graph, and with it every tensor that was counted
+    del held
+    median, low, high = seconds_per_call(lambda: forth().backward(), min_seconds, device)
+    per = 1e6 / HORIZON_GRIDS / steps
+    return {
+        "case": "cost", "axis": "horizon", "agents": sim.num_agents, "buses": sim.feeder.num_buses, "steps": steps,
+        "num_grids": HORIZON_GRIDS, "compiled": compiled, "us_per_env_step": median * per, "us_low": low * per,
+        "us_high": high * per, "bytes_per_grid": None, "measured_bytes_per_grid": sum(kept.values()) / HORIZON_GRIDS,
     }  # fmt: skip

@@ -3,7 +3,8 @@
 A step here is observations, reward parts, auto-reset, random actions (drawn beforehand) and episodes that end at
 different times, on the 15-bus community-5. Beside it the same community through the PettingZoo interface (one grid,
 dictionaries) and a scalar reference that loops over prosumers in Python; other environments and this step in C and in
-JAX (`contest`); what the machine could do at most (`limits`); and what larger communities and feeders cost (`costs`).
+JAX (`contest`); what the machine could do at most (`limits`); what larger communities, feeders and horizons cost
+(`costs`) and take of memory (`memory`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import contest, costs, limits
+from benchmarks import contest, costs, limits, memory
 from benchmarks.machine import seconds_per_call, wide
 from benchmarks.stepping import seconds_per_step
 from smartgrid_core import GridConfig, Simulator
@@ -48,6 +49,10 @@ def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict
     bounds = limits.run(steps, SCENARIO, where, min_seconds)
     _print_limits(bounds)
     config = GridConfig.load(SCENARIO)
+    if not quick:
+        for case in (c for c in steps if c["num_grids"] >= 4096):
+            of = config.num_agents, config.network.buses, case["num_grids"], case["compiled"]
+            case["measured_bytes_per_grid"] = memory.bytes_per_grid(*of, where)
     curves = [_cost(c, config.num_agents, config.network.buses) for c in steps]
     curves += [] if quick else costs.run(where, min_seconds)
     peers = contest.run(quick) if where.type == "cpu" else []
@@ -61,6 +66,7 @@ def _cost(case: dict[str, Any], agents: int, buses: int) -> dict[str, Any]:
         "case": "cost", "axis": "grids", "agents": agents, "buses": buses, "num_grids": case["num_grids"],
         "compiled": case["compiled"], "us_per_env_step": case["us_per_call"] * per, "us_low": case["us_low"] * per,
         "us_high": case["us_high"] * per, "bytes_per_grid": case["bytes_per_grid"],
+        "measured_bytes_per_grid": case.get("measured_bytes_per_grid"),
     }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def _throughput(cases: list[Case], path: Path) -> Path:
 
 def _cost_curves(cases: list[Case], path: Path) -> Path:
     costs = [c for c in cases if c.get("case") == "cost"]
-    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses"}
+    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses", "horizon": "steps"}
     shown = [axis for axis in axes_of if any(c["axis"] == axis for c in costs)]
     with rc_context(STYLE):
         figure = Figure(figsize=(3.6 * len(shown), 3.4), layout="constrained")
