@@ -31,7 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             shown = "" if "token" in name or not name else f" = {fault['input']!r}"
             print(f"error: {name or 'settings'}{shown}: {fault['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 2
-    if not settings.is_local and settings.token is None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        print(f"error: data-dir = {settings.data_dir} cannot be made ({reason}): choose another", file=sys.stderr)
+        return 2
+    made = not settings.is_local and settings.token is None
+    if made:
         settings = settings.model_copy(update={"token": SecretStr(secrets.token_urlsafe(32))})
         print(f"token (made, as {settings.host} can be reached by others): {settings.token_text}", flush=True)
     try:
@@ -39,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         hint = "another program has it: stop that, or choose another with --port" if taken else "choose another"
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = error.strerror or str(error)
         print(f"error: cannot listen on {settings.host} port {settings.port} ({reason}): {hint}", file=sys.stderr)
         return 1
     with listener:
-        return _serve(settings, listener)
+        return _serve(settings, listener, show_token=made)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +91,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(settings: Any, listener: socket.socket) -> int:
+def _serve(settings: Any, listener: socket.socket, show_token: bool) -> int:
     import uvicorn
 
     from server import logs
@@ -110,10 +117,16 @@ def _serve(settings: Any, listener: socket.socket) -> int:
         h11_max_incomplete_event_size=64 << 10, ssl_certfile=settings.ssl_certfile, ssl_keyfile=settings.ssl_keyfile,
         ssl_keyfile_password=password.get_secret_value() if password else None,
     )  # fmt: skip
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        pair = f"{settings.ssl_certfile} and {settings.ssl_keyfile}"
+        print(f"error: {pair} are no certificate and key that fit ({error.strerror or error})", file=sys.stderr)
+        return 2
     scheme = "https" if settings.ssl_certfile else "http"
     host, port = listener.getsockname()[:2]
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    fragment = f"#token={settings.token_text}" if settings.token else ""
+    fragment = f"#token={settings.token_text}" if show_token else ""  # an operator's own stays out of logs
     print(f"smartgrid-marl: {scheme}://{shown}:{port}/web/{fragment}", flush=True)
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -41,6 +41,6 @@ class Archive:
             jobs=JobQueue(settings.data_dir),
             uploads=uploads,
             editor=Editor(scenarios, uploads),
-            training=TrainingRunner(settings.data_dir, policies.runs, scenarios),
+            training=TrainingRunner(settings.data_dir, policies.runs, scenarios, policies),
             runs=Runs(policies.runs),
         )

@@ -6,6 +6,7 @@ used) becomes 422 with its own message; anything else becomes 500 without a word
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import uuid
@@ -100,9 +101,25 @@ def as_api_error(error: BaseException) -> ApiError:
         return _of_validation(error.errors())
     if isinstance(error, HTTPException):
         return _of_status(error.status_code, error.detail, error.headers)
+    if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):
+        log.error("cannot write: %s", error)
+        return _of_storage(error)
     number = uuid.uuid4().hex[:12]
     log.error("internal error %s", number, exc_info=error)
     return ApiError(500, "internal", f"internal error {number}; the server's log has it under this number")
+
+
+_FULL, _FORBIDDEN = (errno.ENOSPC, errno.EDQUOT), (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+def _of_storage(error: OSError) -> ApiError:
+    """A folder that takes no files: its operator can mend that, so the client learns what to ask for."""
+    reason = (error.strerror or "unknown reason").lower()
+    if error.errno in _FULL:
+        message = f"the server has no room ({reason}): delete recordings or uploads, or ask its operator for more"
+        return ApiError(507, "no_room", message)
+    message = f"the server may not write there ({reason}): its operator must make the folder writable; the log names it"
+    return ApiError(503, "not_writable", message)
 
 
 _NO_FIELD = re.compile(

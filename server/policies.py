@@ -107,6 +107,19 @@ class Policies:
             entry = _trained(name, entry.source, self._paths()[run][1] / "checkpoints" / checkpoint)
         return entry
 
+    def weights(self, name: str) -> Path:
+        """Where the weights of a trained policy lie.
+
+        Raises:
+            ApiError: 404, there is none of this name; 422, it is a rule or a plan, which has none.
+        """
+        entry, (run, _, checkpoint) = self.entry(name), name.partition("@")
+        if entry.source == "controller":
+            known = ", ".join(self._paths()) or "none yet"
+            raise ApiError(422, "invalid", f"{name!r} is not a trained policy: there are {known}", "policy")
+        path = self._paths()[run][1]
+        return path / "checkpoints" / checkpoint if checkpoint else path
+
     def default_for(self, config: GridConfig, shape: Shape) -> PolicyEntry:
         """The policy for who names none: the default, one trained on this scenario, any that fits, or a rule."""
         trained = [e for e in self.list() if e.source != "controller"]
@@ -120,12 +133,10 @@ class Policies:
         Raises:
             ApiError: 404, there is none; 422, its files cannot be read.
         """
-        entry, (run, _, checkpoint) = self.entry(name), name.partition("@")
-        if entry.source == "controller":
+        if self.entry(name).source == "controller":
             return make_controller(name)
-        path = self._paths()[run][1]
         try:
-            return load_policy(path / "checkpoints" / checkpoint if checkpoint else path)
+            return load_policy(self.weights(name))
         except Exception as error:  # whatever a damaged file makes its reader raise
             raise ApiError(422, "invalid", f"policy {name!r} cannot be read: {scrub(str(error))}", "policy") from error
 

@@ -62,6 +62,12 @@ if _Base is not None:
             if scope is not None:  # the application's task has not run yet
                 scope["extensions"][EXTENSION] = self
 
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            scope = getattr(self, "scope", None)
+            if scope is not None:  # or the two would hold each other until Python looks for cycles
+                scope["extensions"].pop(EXTENSION, None)
+
         @property
         def is_open(self) -> bool:
             """Whether a frame may be written."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator, model_validator
+from limits import parse
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PAGES = (Path(__file__).parent / "page", Path(__file__).parent.parent / "web")  # in a wheel, in a checkout
@@ -86,8 +87,8 @@ class Settings(BaseSettings):
     auth_timeout_s: float = Field(
         default=5.0, gt=0, description="Time a viewer has for its first message, with a token set."
     )
-    ssl_certfile: Path | None = Field(default=None, description="Certificate chain (PEM) for TLS.")
-    ssl_keyfile: Path | None = Field(default=None, description="Its private key.")
+    ssl_certfile: FilePath | None = Field(default=None, description="Certificate chain (PEM) for TLS.")
+    ssl_keyfile: FilePath | None = Field(default=None, description="Its private key.")
     ssl_keyfile_password: SecretStr | None = Field(default=None, description="Password of the key.")
 
     # What is kept
@@ -106,6 +107,15 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="One line of text or one JSON object an event."
     )
+
+    @field_validator("rest_limit", "handshake_limit", "failure_limit", "command_limit")
+    @classmethod
+    def _is_a_rate(cls, text: str) -> str:
+        try:
+            _ = text and parse(text)
+        except ValueError:
+            raise ValueError("expected a rate such as 1200/minute or 10/second, or nothing for no limit") from None
+        return text
 
     @field_validator("token")
     @classmethod

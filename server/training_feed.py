@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from server.errors import ApiError
+from server.errors import ApiError, scrub
 from server.frames import utc_now
 from server.requests import NAME
 from server.training.runs import row_of
@@ -66,7 +66,7 @@ class Feed:
 
     def _read_config(self) -> dict[str, Any] | None:
         try:
-            return json.loads(self._config.read_bytes())
+            return json.loads(scrub(self._config.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return None
 

@@ -38,14 +38,20 @@ class JobQueue:
         self._lock = FileLock(folder / "jobs.lock")
         self._wake = threading.Condition()
         self._closing = False
+        self._fault: OSError | None = None
         self._running: tuple[str, subprocess.Popen[bytes]] | None = None
         self._cancelled: set[str] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to work; what a dead server left queued goes on."""
-        if not self._lock.acquire():
-            log.warning("another server runs the jobs of this data folder")
+        try:
+            if not self._lock.acquire():
+                log.warning("another server runs the jobs of this data folder")
+                return
+        except OSError as error:
+            log.warning("no jobs can be run: %s", error)
+            self._fault = error
             return
         try:
             self.store.fail_abandoned()
@@ -59,7 +65,10 @@ class JobQueue:
 
         Raises:
             ApiError: jobs cannot be run or kept, or too many wait.
+            OSError: the data folder cannot be written.
         """
+        if self._fault is not None:
+            raise self._fault  # told as any folder that cannot be written
         if self._thread is None:
             message = "another server runs the jobs of this data folder: ask that one, or give this one its own folder"
             raise ApiError(503, "jobs_elsewhere", message)

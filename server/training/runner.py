@@ -17,6 +17,7 @@ from typing import Any
 
 from server.errors import ApiError, scrub
 from server.locks import FileLock
+from server.policies import Policies
 from server.scenarios import Scenarios
 from server.training.models import State, TrainingRequest, TrainingStatus
 from server.training.process import DETACHED, exit_file
@@ -39,10 +40,11 @@ class TrainingRunner:
         data: folder for `training.json` and the lock.
         runs: folder of runs.
         scenarios: where scenarios are found.
+        policies: those that a training may begin with.
     """
 
-    def __init__(self, data: Path, runs: Path, scenarios: Scenarios):
-        self.runs, self.scenarios = runs, scenarios
+    def __init__(self, data: Path, runs: Path, scenarios: Scenarios, policies: Policies):
+        self.runs, self.scenarios, self.policies = runs, scenarios, policies
         self._state_file, self._lock_file = data / "training.json", data / "training.lock"
         self._mutex = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +82,10 @@ class TrainingRunner:
         if self._process is not None:
             return True
         lock = FileLock(self._lock_file)
-        free = lock.acquire()
+        try:
+            free = lock.acquire()
+        except OSError:  # no lock can be kept here: no training either
+            return False
         lock.release()
         return not free
 
@@ -138,6 +143,8 @@ class TrainingRunner:
         except UserError as error:
             field = f".{error.faults[0][0]}" if isinstance(error, InvalidConfigError) else ""
             raise ApiError(422, "invalid", scrub(str(error)), f"config{field}") from None
+        if (warm_start := fields.get("warm_start")) is not None:
+            fields["warm_start"] = str(self._weights(warm_start))
         self.scenarios.load(request.scenario)
         path = self.scenarios.path(request.scenario)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -151,6 +158,13 @@ class TrainingRunner:
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in fields.items()
         ]
         return command, name
+
+    def _weights(self, name: str) -> Path:
+        """The policy to begin with: the trainer takes any path, a client only names what there is."""
+        try:
+            return self.policies.weights(name)
+        except ApiError as error:
+            raise ApiError(422, "invalid", f"warm_start: {scrub(error.message)}", "config.warm_start") from None
 
     def _spawn(self, command: list[str], folder: Path, detached: bool) -> None:
         whole = [sys.executable, "-m", "server.training.process", *([DETACHED] if detached else [])]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving, close_code, serving, until
 
 
 def wait(server: Serving, frames: int) -> str:
@@ -20,6 +20,40 @@ def wait(server: Serving, frames: int) -> str:
             return now["recording"]
         assert time.monotonic() < end, now
         time.sleep(0.05)
+
+
+def test_an_operator_ends_a_server_that_trains_and_records(tmp_path: Path) -> None:
+    small = {"num_grids": 4, "horizon": 4, "iterations": 100_000, "validations": 1, "validation_episodes": 2}
+    with serving(tmp_path, "--max-upload-bytes", "2048") as server:
+        content = {"content": b"x" * 4096, "headers": {"content-type": "text/csv"}}
+        answer = server.http("POST", "/api/data/upload?name=big", **content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+        body = {"scenario": "tiny", "name": "one", "device": "cpu", "config": small | {"threads": 1}}
+        assert server.post("/api/training", body, expect=202)["state"] == "running"
+        assert server.http("POST", "/api/training", json=body).status_code == 409
+        end = time.monotonic() + 60
+        while not server.get("/api/runs"):  # it writes its configuration when torch is loaded
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        with server.connect("/ws/training?run=one") as follower:
+            until(follower, "training_metrics")
+            assert server.http("DELETE", "/api/training").json()["state"] == "stopping"
+            end = time.monotonic() + 60
+            while server.get("/api/training")["state"] != "stopped":
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            assert [run["name"] for run in server.get("/api/runs")] == ["one"]
+
+            server.start(seed=3, speed=20, days=30)
+            name = wait(server, 5)
+            written = server.get("/api/status")["progress"]["step"]
+            assert server.end() in (0, -signal.SIGTERM)
+            assert close_code(follower) == 1001
+    with serving(tmp_path) as again:
+        about = again.get(f"/api/recordings/{name}")
+        assert about["state"] != "interrupted"
+        assert about["frames"] >= written, "what was recorded is flushed at the end"
 
 
 @pytest.mark.slow

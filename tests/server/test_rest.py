@@ -224,3 +224,15 @@ def test_flags_that_cannot_be(folder) -> None:
     assert "port = '99999'" in done.stderr
     assert "at least 16 characters" in done.stderr
     assert "short" not in done.stderr
+    for flags, said in (
+        (("--rest-limit", "often"), "rest-limit = 'often': expected a rate such as 1200/minute"),
+        (("--ssl-certfile", "nowhere.pem", "--ssl-keyfile", __file__), "ssl-certfile = 'nowhere.pem'"),
+        (("--ssl-certfile", __file__, "--ssl-keyfile", __file__), "are no certificate and key"),
+        (("--data-dir", f"{__file__}/below"), "cannot be made (Not a directory)"),
+        (("--host", "no.such.host.invalid", "--data-dir", str(folder)), "cannot listen on no.such.host.invalid"),
+    ):
+        done = run("--port", "0", "--no-autostart", *flags)
+        assert done.returncode in (1, 2)
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "Unknown error" not in done.stderr

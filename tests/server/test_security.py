@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import socket
 import ssl
@@ -14,7 +16,7 @@ import trustme
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from server.errors import scrub
+from server.errors import as_api_error, scrub
 from server.settings import Settings
 from tests.server.serving import Serving, close_code, command, receive, serving, until
 
@@ -158,3 +160,13 @@ def test_another_bind_makes_a_token_and_an_empty_one_is_refused() -> None:
 def test_messages_keep_folders_to_themselves() -> None:
     assert scrub("no file /home/me/data/load.csv, row 3") == "no file load.csv, row 3"
     assert scrub("6/8 kW at https://a.example/b/c") == "6/8 kW at https://a.example/b/c"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [(errno.EROFS, 503, "not_writable"), (errno.ENOSPC, 507, "no_room"), (errno.EIO, 500, "internal")],
+)
+def test_a_folder_that_takes_no_files_is_told(number: int, status: int, code: str) -> None:
+    told = as_api_error(OSError(number, os.strerror(number), "/srv/somewhere/data"))
+    assert (told.status, told.code) == (status, code)
+    assert "somewhere" not in told.message

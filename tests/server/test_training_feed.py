@@ -57,6 +57,12 @@ def test_a_resumed_run_is_read_anew(folder: Path) -> None:
     assert iterations([message]) == [1]
 
 
+def test_a_configuration_is_told_without_folders(folder: Path) -> None:
+    run = write_run(folder, "a")
+    (run / "config.json").write_text('{"scenario": {"profiles": {"path": "/home/somebody/secret/load.csv"}}}')
+    assert Feed.find(folder, "a")._read_config() == {"scenario": {"profiles": {"path": "load.csv"}}}
+
+
 def test_runs_are_found_by_name_only(folder: Path) -> None:
     write_run(folder / "runs", "a")
     for name in ("../runs/a", "b", "a/../a", ""):

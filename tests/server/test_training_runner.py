@@ -18,12 +18,14 @@ from pydantic import ValidationError
 
 from server.errors import ApiError
 from server.locks import FileLock
+from server.policies import Policies
 from server.scenarios import Scenarios
 from server.training import runner as module
 from server.training.models import TrainingRequest
 from server.training.runner import TrainingRunner
 from server.training.runs import Runs
 from tests.server.serving import write_scenario
+from trainer.runs import shipped_policies
 
 SMALL = {"num_grids": 4, "horizon": 4, "iterations": 2, "validations": 1, "validation_episodes": 2, "threads": 1}
 SMALL |= {"compile": False, "max_minutes": None}
@@ -50,7 +52,7 @@ sys.exit(process.main(sys.argv[1:]))
 def runner(tmp_path: Path) -> Iterator[TrainingRunner]:
     folder = tmp_path / "data" / "scenarios"
     write_scenario(folder)
-    runner = TrainingRunner(tmp_path / "data", tmp_path / "runs", Scenarios(folder))
+    runner = TrainingRunner(tmp_path / "data", tmp_path / "runs", Scenarios(folder), Policies(tmp_path / "runs"))
     yield runner
     runner.close()
     if runner._process is not None:
@@ -105,11 +107,27 @@ def test_a_run_from_the_form_to_its_metrics(runner: TrainingRunner, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("fake")
+def test_weights_to_begin_with_are_named_and_never_a_path(runner: TrainingRunner, tmp_path: Path) -> None:
+    shipped = shipped_policies()["community-5"]
+    (tmp_path / "outside").symlink_to(shipped)
+    for name in (str(shipped), str(tmp_path / "nowhere"), "../outside", "self-consumption", "community-5@last", 7):
+        with pytest.raises(ApiError) as caught:
+            runner.start(request(config={"warm_start": name}))
+        assert (caught.value.status, caught.value.field) == (422, "config.warm_start")
+        assert str(shipped.parent) not in caught.value.message
+    assert not (tmp_path / "runs").exists()
+    runner.start(request(config={"warm_start": "community-5"}, algorithm="qmix"))
+    until(lambda: runner.status().state == "finished")
+    log = (tmp_path / "runs" / "one" / "train.log").read_text()
+    assert f"--warm_start={shipped}" in log
+
+
+@pytest.mark.usefixtures("fake")
 def test_one_at_a_time_and_stopped_as_by_ctrl_c(runner: TrainingRunner, tmp_path: Path) -> None:
     runner.start(request())
     with pytest.raises(ApiError, match="training one runs already"):
         runner.start(request(name="two"))
-    other = TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios)
+    other = TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios, runner.policies)
     until(lambda: runner.status().log)
     assert other.status().state == "running"  # another server on the same folder sees it, and may stop it
     with pytest.raises(ApiError, match="runs already"):
@@ -134,7 +152,7 @@ def test_it_ends_with_the_server_and_a_detached_one_does_not(runner: TrainingRun
     until(lambda: runner.status().log)
     runner.close()
     assert runner.status().state == "running"
-    later = TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios)
+    later = TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios, runner.policies)
     status = later.status()
     assert (status.state, status.run, status.detached) == ("running", "two", True)
     later.stop(kill=True)
@@ -148,7 +166,10 @@ def test_an_end_nobody_watched_is_known_later(runner: TrainingRunner, tmp_path: 
     until(lambda: runner.status().state == "finished")
     about = json.loads((tmp_path / "data" / "training.json").read_bytes())
     (tmp_path / "data" / "training.json").write_text(json.dumps(about | {"ended": None, "exit_code": None}))
-    assert TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios).status().state == "finished"
+    assert (
+        TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios, runner.policies).status().state
+        == "finished"
+    )
 
 
 def test_it_dies_with_a_killed_server(tmp_path: Path) -> None:
@@ -158,11 +179,12 @@ def test_it_dies_with_a_killed_server(tmp_path: Path) -> None:
     from pathlib import Path
     from server.scenarios import Scenarios
     from server.training import runner as module
+    from server.policies import Policies
     from server.training.models import TrainingRequest
     real = module.subprocess.Popen
     module.subprocess.Popen = lambda command, **o: real([sys.executable, "-c", {FAKE!r}, *command[3:]], **o)
     data = Path({str(tmp_path)!r})
-    runner = module.TrainingRunner(data, data / "runs", Scenarios(data / "scenarios"))
+    runner = module.TrainingRunner(data, data / "runs", Scenarios(data / "scenarios"), Policies(data / "runs"))
     runner.start(TrainingRequest(name="one"))
     while not runner.status().log:
         time.sleep(0.05)
