@@ -76,6 +76,10 @@ def _row(
     build_s = time.perf_counter() - began
     step_s: list[float] = []
     decision_s: list[float] = []
+    with torch.no_grad():  # the first step of a process makes what later ones use: no episode's time
+        state, obs = sim.reset(seed=[seeds[0]])
+        controller.start(sim, state)
+        sim.step(state, controller.act(state, obs))
     episodes = [
         _episode(sim, controller, seed, step_s, decision_s, lambda done, n=n: advance(n * config.episode_steps + done))
         for n, seed in enumerate(seeds)

@@ -12,6 +12,7 @@ import pytest
 
 WEB = Path(__file__).resolve().parent.parent.parent / "web"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+GL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # 3D without a GPU
 PATIENCE_MS = 60_000
 BREACHES = """
 window.breaches = [];

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from tests.server.serving import PATIENCE_S, Serving
-from tests.web.browsing import FLAGS, assert_accessible, executable, watched
+from tests.web.browsing import FLAGS, GL, assert_accessible, executable, watched
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -244,22 +247,34 @@ def test_a_faulty_csv_is_shown_with_the_row_that_is_wrong(server: Serving, page:
     page.locator(".file-list", has_text="street").wait_for()
 
 
-def test_the_town_opens_or_says_why_not(server: Serving, browser: Any) -> None:
-    from playwright.sync_api import sync_playwright  # noqa: F401 the fixture has seen to it
-
-    executable()
-    assert "--disable-gpu" in FLAGS
+def test_the_town_is_drawn_turned_and_selected_in(server: Serving, browser: Any) -> None:
     server.start()
     server.post("/api/simulation/step", {"steps": 2})
-    with watched(browser, may_lack_webgl=True) as page:
-        open_view(page, server, "scene3d")
-        page.locator(".town-labels span, .notice").first.wait_for()
-        if page.locator(".town-labels span").count():
+    flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + GL
+    drawing = browser.browser_type.launch(executable_path=executable(), args=flags)
+    try:
+        with watched(drawing, reduced_motion="reduce") as page:
+            open_view(page, server, "scene3d")
+            page.locator(".town-labels span").nth(3).wait_for()  # three prosumers and the utility
             page.locator(".town-info", has_text="Stability").wait_for()
-            page.locator(".town-canvas").focus()
+            canvas = page.locator(".town-canvas")
+            first = canvas.screenshot()
+            assert len(np.unique(imread(io.BytesIO(first))[..., :3].reshape(-1, 3), axis=0)) > 200, "nothing is drawn"
+            canvas.focus()
             page.keyboard.press("ArrowLeft")
-        else:
-            assert "No 3D here" in page.locator(".notice").inner_text()
+            page.wait_for_timeout(200)
+            turned = canvas.screenshot()
+            assert turned != first
+            box = canvas.bounding_box()
+            house = page.locator(".town-labels span").first.bounding_box()
+            x, y = house["x"] + house["width"] / 2, house["y"] + house["height"] + 14
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 40, box["y"] + 40, steps=5)
+            page.mouse.up()
+            assert "agent=" not in page.url, "turning the camera selects nobody"
+    finally:
+        drawing.close()
 
 
 def test_without_webgl_the_town_says_so_and_shows_the_way(server: Serving, browser: Any) -> None:

@@ -2,6 +2,7 @@
 import { h, icon, s, setText } from "./dom.js";
 import { href } from "./router.js";
 import { pick } from "./store.js";
+import { askToken } from "./token.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
 /** @typedef {import("./types.d.ts").View} View */
@@ -46,8 +47,13 @@ function brand() {
 
 /** @param {Context} context */
 function connectionBadge({ store, format, socket }) {
+  const again = () => {
+    const { state } = socket.connection;
+    if (state === "unauthorized") askToken(socket); // its dialog may have been closed without one
+    else if (state === "waiting" || state === "closed") socket.connect();
+  };
   const label = h("span");
-  const badge = h("button", { class: "badge connection", type: "button", onclick: () => socket.connection.state === "waiting" && socket.connect() },
+  const badge = h("button", { class: "badge connection", type: "button", onclick: again },
     h("span", { class: "dot" }), label);
   const show = () => {
     const { connection } = store.get();

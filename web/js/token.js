@@ -19,7 +19,7 @@ export function askToken(socket) {
       },
     },
     h("h2", { id: "token-title", text: wrong ? "The server does not accept this token" : "This server needs its token" }),
-    h("p", { class: "muted", text: "It was printed when the server started, at the end of the address: …/web/#token=…" }),
+    h("p", { class: "muted", text: "Who runs the server has set it, or it was printed when the server started, at the end of the address: …/web/#token=…" }),
     field("Token", input),
     h("div", { class: "button-row" }, h("button", { class: "button primary", text: "Connect" }))));
   dialog.addEventListener("close", () => {

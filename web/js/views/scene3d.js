@@ -54,6 +54,7 @@ class TownPage {
     const resize = new ResizeObserver(() => this.fit());
     resize.observe(box);
     this.canvas?.addEventListener("click", (event) => {
+      if ((this.orbit?.travelled ?? 0) > 4) return; // the camera was turned
       const { left, top, width, height } = box.getBoundingClientRect();
       const id = this.town?.pick(((event.clientX - left) / width) * 2 - 1, 1 - ((event.clientY - top) / height) * 2) ?? null;
       this.context.router.set({ agent: id === store.get().selected ? null : id });

@@ -100,12 +100,13 @@ export function pricePicture(tariff) {
     return inside && typeof band[key] === "number" ? band[key] : value;
   }, Number(tariff[key]) || 0);
   const hours = Array.from({ length: 96 }, (_, k) => k / 4);
-  const most = Math.max(0.01, ...hours.flatMap((hour) => [at(hour, "import_eur_per_kwh"), at(hour, "export_eur_per_kwh")]));
+  const [highest, paid] = /** @type {const} */ (["import_eur_per_kwh", "export_eur_per_kwh"]).map((key) => Math.max(...hours.map((hour) => at(hour, key))));
+  const most = Math.max(0.01, highest, paid);
   const path = (/** @type {"import_eur_per_kwh"|"export_eur_per_kwh"} */ key) => hours.map((hour, k) => `${k ? "L" : "M"}${hour * 10},${62 - (at(hour, key) / most) * 54}L${(hour + 0.25) * 10},${62 - (at(hour, key) / most) * 54}`).join("");
   return explain(h("figure", { class: "price-picture" }, s("svg", { viewBox: "0 0 240 78", preserveAspectRatio: "none", "aria-hidden": "true" },
     [0, 6, 12, 18, 24].map((hour) => s("line", { class: "tick", x1: hour * 10, x2: hour * 10, y1: 4, y2: 62 })),
     s("path", { class: "import", d: path("import_eur_per_kwh") }), s("path", { class: "export", d: path("export_eur_per_kwh") })),
-  h("figcaption", { class: "faint num" }, h("span", { text: "0 h" }), h("span", {}, h("i", { class: "swatch", vars: { "--c": "var(--c-import)" } }), ` import, to ${most.toFixed(2)}  `, h("i", { class: "swatch", vars: { "--c": "var(--c-export)" } }), " export, EUR/kWh"), h("span", { text: "24 h" }))), { title: "Prices over a day", unit: "EUR/kWh", text: "What a kWh costs from the utility and what it pays for one, by hour of the day, on one scale from 0." });
+  h("figcaption", { class: "faint num" }, h("span", { text: "0 h" }), h("span", {}, h("i", { class: "swatch", vars: { "--c": "var(--c-import)" } }), ` import, to ${highest.toFixed(2)}  `, h("i", { class: "swatch", vars: { "--c": "var(--c-export)" } }), ` export, to ${paid.toFixed(2)} EUR/kWh`), h("span", { text: "24 h" }))), { title: "Prices over a day", unit: "EUR/kWh", text: "What a kWh costs from the utility and what it pays for one, by hour of the day, on one scale from 0." });
 }
 
 /**

@@ -31,8 +31,10 @@ export class Orbit {
     this.onMove = onMove;
     /** @type {Map<number, {x: number, y: number}>} */
     this.pointers = new Map();
+    this.travelled = 0; // pixels since the first pointer went down: more than a few and it was no click
     surface.addEventListener("pointerdown", (event) => {
       surface.setPointerCapture(event.pointerId);
+      if (!this.pointers.size) this.travelled = 0;
       this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     });
     surface.addEventListener("pointermove", (event) => this.move(event));
@@ -54,6 +56,7 @@ export class Orbit {
     const before = this.pointers.get(event.pointerId);
     if (!before) return;
     const now = { x: event.clientX, y: event.clientY };
+    this.travelled += Math.hypot(now.x - before.x, now.y - before.y);
     if (this.pointers.size === 2) {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
       if (other) this.change({ zoom: Math.hypot(before.x - other.x, before.y - other.y) / Math.max(1, Math.hypot(now.x - other.x, now.y - other.y)) });
