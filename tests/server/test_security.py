@@ -170,3 +170,16 @@ def test_a_folder_that_takes_no_files_is_told(number: int, status: int, code: st
     told = as_api_error(OSError(number, os.strerror(number), "/srv/somewhere/data"))
     assert (told.status, told.code) == (status, code)
     assert "somewhere" not in told.message
+
+
+def test_every_operation_wants_the_token(tmp_path: Path) -> None:
+    """All that the OpenAPI lists but /healthz, without a token and with a wrong one."""
+    with serving(tmp_path, "--failure-limit", "", env={"SMARTGRID_TOKEN": TOKEN}) as server:
+        paths = server.get("/api/openapi.json", headers={"authorization": f"Bearer {TOKEN}"})["paths"]
+        wrong = {"authorization": "Bearer " + "x" * len(TOKEN)}
+        for path, item in paths.items():
+            for method in item:
+                for headers in ({}, wrong):
+                    answer = server.http(method.upper(), path.replace("{", "").replace("}", ""), headers=headers)
+                    assert answer.status_code == (200 if path == "/healthz" else 401), f"{method} {path}"
+        assert len(paths) > 30
