@@ -86,8 +86,9 @@ def run(quick: bool = False, soak_minutes: float = 0.0) -> list[dict[str, Any]]:
             for contestant in contestants:
                 extra = {} if contestant.peer else {"idle_cpu_share": idle, "asked": asked}
                 records.append(_record(contestant, scenario, viewers, found[contestant.name]) | extra)
-            if scenario == "community-5":
-                records.append({"case": "deaf", **_window(ours, few, max(seconds, 12.0), deaf=10)})
+            if scenario == "town-1000":
+                records.append(_deaf(ours, few, max(seconds, 12.0)))
+            else:
                 if soak_minutes:
                     records.append({"case": "soak", "viewers": viewers, **_soak(ours, viewers, soak_minutes)})
     _print(records)
@@ -181,14 +182,16 @@ def _window(
     cpu, lasted = contestant.cpu_s - before, time.monotonic() - begin
     asked = {} if asker is None else asker.end()
     during = contestant.memory_mib
-    seen = json.loads(process.communicate()[0])
+    seen = json.loads(process.stdout.readline())
+    open_then = contestant.open_files
+    process.communicate()
     if seen["lost"]:
         raise RuntimeError(f"{contestant.name} dropped {seen['lost']} of {viewers} viewers within {seconds:.0f} s")
     time.sleep(1.0)
     return seen | asked | {
         "viewers": viewers, "deaf": deaf, "cpu_share": cpu / lasted,
         "cpu_us_per_message": cpu / lasted * seen["seconds"] / max(1, seen["messages"]) * 1e6,
-        "memory_mib": [memory, during, contestant.memory_mib], "open_files": [files, contestant.open_files],
+        "memory_mib": [memory, during, contestant.memory_mib], "open_files": [files, open_then, contestant.open_files],
     }  # fmt: skip
 
 
@@ -238,6 +241,24 @@ class _Asking:
             f"{name}_ms": {f"p{p}": float(np.percentile(times, p)) * 1e3 for p in (50, 99)}
             for name, times in self.times.items() if times
         }  # fmt: skip
+
+
+def _deaf(ours: Contestant, viewers: int, seconds: float) -> dict[str, Any]:
+    """10 that never read beside others: they have to lose frames and then their connection while they still hold on."""
+    before = _slow(ours)
+    seen = _window(ours, viewers, seconds, deaf=10)
+    dropped, cut_off = (now - then for now, then in zip(_slow(ours), before, strict=True))
+    if cut_off != 10:
+        raise RuntimeError(f"of 10 viewers that never read {cut_off:.0f} were cut off within {seconds:.0f} s")
+    return {"case": "deaf", "scenario": "town-1000", **seen, "dropped_frames": dropped, "cut_off": cut_off}
+
+
+def _slow(ours: Contestant) -> tuple[float, float]:
+    """Frames dropped and viewers cut off so far."""
+    text = httpx.get(f"http://127.0.0.1:{ours.port}/metrics", trust_env=False).text
+    names = ("smartgrid_frames_dropped_total", "smartgrid_viewers_aborted_total")
+    values = dict(line.split(" ")[:2] for line in text.splitlines() if line.startswith(names))
+    return float(values[names[0]]), float(values[names[1]])
 
 
 def _soak(ours: Contestant, viewers: int, minutes: float) -> dict[str, Any]:
@@ -299,10 +320,11 @@ def _print(records: list[dict[str, Any]]) -> None:
     console.print(table)
     for r in records:
         if r["case"] == "deaf":
-            memory = " → ".join(f"{m:.0f}" for m in r["memory_mib"])
+            memory, files = (" → ".join(f"{x:.0f}" for x in r[key]) for key in ("memory_mib", "open_files"))
             console.print(
-                f"{r['deaf']} viewers that never read beside {r['viewers']}: worst gap {r['worst_gap_s']:.2f} s, "
-                f"memory {memory} MiB, open files {' → '.join(map(str, r['open_files']))}"
+                f"{r['deaf']} viewers that never read beside {r['viewers']}: {r['dropped_frames']:.0f} frames dropped, "
+                f"{r['cut_off']:.0f} cut off; the others' worst gap {r['worst_gap_s']:.2f} s, memory {memory} MiB, "
+                f"open files {files}"
             )
         if r["case"] == "soak":
             kept = r["memory_every_30_s_mib"]

@@ -1,8 +1,8 @@
 """Many viewers of a WebSocket in one cheap process: they read, count and time what comes, and parse almost nothing.
 
-`python -m benchmarks.viewers --port P --count N --seconds S` connects, says "ready", begins when its input has a line
-and prints one JSON object. One loop over `epoll` reads all connections; a message is found by its header, and its
-latency by the timestamp in it.
+`python -m benchmarks.viewers --port P --count N --seconds S` connects, says "ready", begins when its input has a line,
+prints one JSON object, and leaves when its input ends. One loop over `epoll` reads all connections; a message is found
+by its header, and its latency by the timestamp in it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ SMALLEST = 1000  # bytes of a frame; shorter messages are greetings and heartbea
 class Connection:
     """A client's socket after its handshake."""
 
-    def __init__(self, port: int, path: str):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+    def __init__(self, port: int, path: str, deaf: bool = False):
+        self.socket = socket.socket()
+        self.socket.settimeout(60)
+        if deaf:  # else the system's buffers swallow seconds of frames, and a server sees no slow viewer
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = (
@@ -129,10 +133,12 @@ def main() -> int:
     parser.add_argument("--deaf", type=int, default=0)
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
-    connections = [Connection(options.port, options.path) for _ in range(options.deaf + options.count)]
+    kinds = [True] * options.deaf + [False] * options.count
+    connections = [Connection(options.port, options.path, deaf) for deaf in kinds]
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps(watch(connections, options.seconds, options.deaf)), flush=True)
+    sys.stdin.readline()  # stay, deaf ones too, until the server's open files are counted
     return 0
 
 

@@ -117,24 +117,37 @@ def train(cases: list[Case]) -> list[str]:
 
 def serve(cases: list[Case]) -> list[str]:
     """What a viewer costs the server."""
-    columns = ("server", "scenario", "viewers", "bytes a message", "CPU µs a message", "latency p99 ms",
-               "worst gap s", "least of all frames got")  # fmt: skip
+    columns = ("server", "scenario", "viewers", "bytes a message", "CPU µs a message", "of a core with no viewer",
+               "latency p99 ms", "worst gap s", "least of all frames got", "ack p99 ms", "REST p99 ms")  # fmt: skip
     lines = table(columns, (
         (c["name"], c["scenario"], f"{c['viewers']:,}", number(c["windows"][-1]["bytes_per_message"], 4),
-         spread(c["cpu_us_per_message"], c["cpu_us_low"], c["cpu_us_high"]), number(c["latency_p99_ms"]),
-         fixed(c["worst_gap_s"], 2), f"{c['least_share']:.1%}")
+         spread(c["cpu_us_per_message"], c["cpu_us_low"], c["cpu_us_high"]),
+         f"{c['idle_cpu_share']:.1%}" if "idle_cpu_share" in c else "–", spread(c["latency_p99_ms"], *_p99s(c)),
+         fixed(c["worst_gap_s"], 2), f"{c['least_share']:.1%}",
+         *(number(c["asked"][key]["p99"]) if "asked" in c else "–" for key in ("ack_ms", "rest_ms")))
         for c in cases if c["case"] == "broadcast"
     ))  # fmt: skip
+    lines += ["CPU time is that of the whole process: simulation, recording and serialisation too, which take the "
+              "share of a core told with no viewer at all. Latencies are the median of several windows, and the range "
+              "of them.", ""]  # fmt: skip
     for c in cases:
         if c["case"] == "deaf":
-            lines += [f"With {c['deaf']} viewers that never read beside {c['viewers']} that do, the worst gap those "
-                      f"see is {fixed(c['worst_gap_s'], 2)} s; memory {_mib(c['memory_mib'])} MiB before, during, "
-                      "after.", ""]  # fmt: skip
+            lines += [f"With {c['deaf']} viewers that never read beside {c['viewers']} that do ({c['scenario']}), "
+                      f"{c['cut_off']:.0f} are cut off after {c['dropped_frames']:,.0f} dropped frames; the worst gap "
+                      f"the others see is {fixed(c['worst_gap_s'], 2)} s; memory {_mib(c['memory_mib'])} MiB before, "
+                      "during, after.", ""]  # fmt: skip
         if c["case"] == "soak":
             kept = c["memory_every_30_s_mib"]
             lines += [f"{c['viewers']:,} viewers for {c['minutes']:g} minutes: memory {_mib([kept[0], kept[-1]])} MiB "
-                      f"at the beginning and the end, {max(kept):.0f} at most.", ""]  # fmt: skip
+                      f"at the beginning and the end, {max(kept):.0f} at most; latency p99 "
+                      f"{c['latency_ms']['p99']:.0f} ms.", ""]  # fmt: skip
     return lines
+
+
+def _p99s(case: Case) -> tuple[float, float]:
+    """The lowest and highest of the windows."""
+    values = [w["latency_ms"]["p99"] for w in case["windows"] if w["latency_ms"]]
+    return min(values), max(values)
 
 
 def viewer(cases: list[Case]) -> list[str]:
