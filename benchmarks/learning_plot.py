@@ -22,7 +22,7 @@ def plot_learning(cases: Sequence[dict[str, Any]], path: str | Path) -> Path:
     panels = list(dict.fromkeys((case["scenario"], case["variant"]) for case in cases))
     groups = [[c for c in cases if (c["scenario"], c["variant"]) == panel] for panel in panels]
     with rc_context(STYLE):
-        heights = [1.1 + 0.5 * len(group) for group in groups]
+        heights = [1.1 + 0.62 * len(group) for group in groups]
         figure = Figure(figsize=(9.5, 0.5 + sum(heights)), layout="constrained")
         all_axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axes, panel, group in zip(all_axes, panels, groups, strict=True):
@@ -42,8 +42,8 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
         offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(scores)) if len(scores) > 1 else np.zeros(1)
         axes.scatter(scores, place + offsets, s=26, color=GREEN, alpha=0.85, zorder=3)
         median = case["summary"]["score"]["median"]
-        axes.plot([median, median], [place - 0.36, place + 0.36], color=INK, linewidth=2, zorder=4)
-        axes.annotate(f"{median:.3f}", (median, place + 0.36), xytext=(0, 1), textcoords="offset points", ha="center",
+        axes.plot([median, median], [place - 0.3, place + 0.3], color=INK, linewidth=2, zorder=4)
+        axes.annotate(f"{median:.3f}", (median, place + 0.3), xytext=(0, 1), textcoords="offset points", ha="center",
                       va="bottom", fontsize=8.5, fontweight="bold")  # fmt: skip
     for row in cases[0]["baselines"]:
         if row["score"] is None or row["score"] < left:

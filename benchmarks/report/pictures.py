@@ -109,19 +109,26 @@ def learning(cases: list[Case], stem: Path) -> Drawn:
     return [("Scores of every seed beside the baselines", scores), ("Cost against stability", pareto)]
 
 
+ALGORITHM_COLOURS = {"shac": GREEN, "ippo": BLUE, "mappo": PURPLE, "qmix": VERMILION}
+
+
 def _cost_and_stability(cases: list[Case], path: Path) -> Path:
+    """Every seed a point: its colour tells the algorithm, its form the variant."""
     panels = list(dict.fromkeys(c["scenario"] for c in cases))
+    forms = dict(zip(dict.fromkeys(c["variant"] for c in cases), "o^vP*Xd" * len(cases), strict=False))
     with rc_context(STYLE):
-        figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
-        for axes, scenario in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        figure = Figure(figsize=(9.0, 4.0 * len(panels)), layout="constrained")
+        for axes, scenario in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
             group = [c for c in cases if c["scenario"] == scenario]
             _baseline_points(axes, group[0])
-            for case, marker in zip(group, "osD^vP*X" * len(group), strict=False):
+            for case in group:
                 points = [(run["cost_eur"], run["stability"]) for run in case["runs"]]
-                axes.plot(*zip(*points, strict=True), marker, color=GREEN, alpha=0.8, markersize=5,
+                colour = ALGORITHM_COLOURS.get(case["algorithm"], INK)
+                axes.plot(*zip(*points, strict=True), forms[case["variant"]], color=colour, alpha=0.8, markersize=6,
                           label=f"{case['algorithm']}, {case['variant']}")  # fmt: skip
             axes.set(title=scenario, xlabel="cost of an episode, EUR", ylabel="mean stability")
-            axes.legend(fontsize=8, loc="lower left")
+            axes.margins(x=0.12)
+            axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return save_figure(figure, path)
 
 
