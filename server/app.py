@@ -79,12 +79,12 @@ def create_app(settings: Settings | None = None, context: Context | None = None)
     for part in PARTS:
         app.include_router(part.router)
     app.mount("/web", pages.Pages(context.settings.web_dir))
-    if context.settings.origins:
+    app.add_middleware(Guard, admission=context.admission, meters=context.meters)
+    if context.settings.origins:  # around the guard: a page of a named origin may read why it was refused
         app.add_middleware(
             CORSMiddleware, allow_origins=context.settings.origins, allow_methods=["*"],
             allow_headers=["authorization", "content-type"],
         )  # fmt: skip
-    app.add_middleware(Guard, admission=context.admission, meters=context.meters)
     if context.settings.token is not None:
         _declare_token(app)
     return app

@@ -90,6 +90,10 @@ def test_pages_of_other_origins_may_not_connect(guarded: Serving) -> None:
             assert receive(viewer)["type"] == "hello"
     preflight = {"origin": "https://grid.example", "access-control-request-method": "POST"}
     assert guarded.http("OPTIONS", "/api/status", headers=preflight).headers["access-control-allow-origin"]
+    refused = guarded.http("GET", "/api/status", headers={"origin": "https://grid.example", "authorization": ""})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://grid.example")
+    strange = guarded.http("GET", "/api/status", headers={"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in strange.headers
 
 
 def test_no_more_viewers_than_allowed(guarded: Serving) -> None:
