@@ -192,10 +192,10 @@ def test_charts_zoom_and_show_all(server: Serving, page: Any) -> None:
     server.post("/api/simulation/pause")
     assert page.get_by_role("tab", name="Stability").get_attribute("aria-selected") == "true"
     over = page.locator(".plot .u-over")
-    box = over.bounding_box()
-    page.mouse.move(box["x"] + 40, box["y"] + 30)
+    over.hover(position={"x": 40, "y": 30})  # waits until the chart stays where it is
     page.mouse.down()
-    page.mouse.move(box["x"] + 200, box["y"] + 30, steps=4)
+    over.hover(position={"x": 120, "y": 30})
+    over.hover(position={"x": 200, "y": 30})
     page.mouse.up()
     page.get_by_role("button", name="Show all").click()
     page.get_by_role("button", name="Show all").wait_for(state="hidden")
