@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -44,9 +45,10 @@ class Episodes(nn.Module):
     slot_used: Tensor
     draw_rows: Tensor
 
-    def __init__(self, config: GridConfig, table: ProfileTable, events: Events, links: Links, stagger: bool):
+    def __init__(self, config: GridConfig, table: ProfileTable, events: Events, links: Links, stagger: bool, hold: int):
         super().__init__()
         self.config, self.table, self.events, self.stagger = config, table, events, stagger
+        self.stagger_steps = math.lcm(60 // config.step_minutes, hold)  # whole hours and whole holds
         self.register_buffer("agents", torch.arange(config.num_agents, dtype=torch.int32))
         self.register_buffer("neighbour", torch.from_numpy(links.neighbour.reshape(-1)).int())
         self.register_buffer("slot_used", torch.from_numpy(links.used)[..., None])
@@ -72,9 +74,9 @@ class Episodes(nn.Module):
         row = self.table.starts.index_select(0, rng.integers(u[rng.Stream.START][0], self.table.starts.shape[0]))
         step = torch.zeros_like(row)
         if self.stagger:
-            per_hour = 60 // self.config.step_minutes  # whole hours, so that actions held for an hour stay aligned
-            hours = max(self.config.episode_steps // per_hour, 1)
-            step = torch.where(episode == 0, rng.integers(u[rng.Stream.STAGGER][0], hours).int() * per_hour, 0)
+            places = max(self.config.episode_steps // self.stagger_steps, 1)
+            midway = rng.integers(u[rng.Stream.STAGGER][0], places).int() * self.stagger_steps
+            step = torch.where(episode == 0, midway, 0)
         soc = rng.between(u[rng.Stream.INITIAL_SOC], params.initial_soc_low, params.initial_soc_high)
         return Plan(
             row, step, soc * params.capacity_kwh,

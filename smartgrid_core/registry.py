@@ -73,6 +73,14 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     return validate_config(data, where=str(source))
 
 
+def overridden(config: GridConfig, overrides: Mapping[str, Any]) -> GridConfig:
+    """A scenario with some fields, given by dotted names, changed; raises as `load_config`."""
+    data = config.model_dump(mode="json")
+    for key, value in overrides.items():
+        _override(data, key.split("."), value, key)
+    return validate_config(data, where=config.name)
+
+
 def validate_config(data: Mapping[str, Any], where: str = "configuration") -> GridConfig:
     """Turn a plain mapping into a GridConfig, or raise InvalidConfigError with one line per fault."""
     try:

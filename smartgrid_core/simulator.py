@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
+from smartgrid_core.memory import available_bytes
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.params import build_params
 from smartgrid_core.perturbations import cause
@@ -51,7 +51,9 @@ class Simulator:
         auto_reset: begin a new episode in the step that ends one; `out.final_obs` keeps the last observation.
         split: weeks of the data the episodes come from: train, validation, test or all.
         first_grid: global id of the first grid, so that ranks and chunks hold different grids of one run.
-        stagger: first episodes start midway at drawn steps, so that grids do not end together.
+        stagger: first episodes start midway at drawn whole hours, so that grids do not end together.
+        hold_steps: steps every action will be held; staggered episodes start at multiples of it too, so that one that
+            is a whole number of holds never ends within a hold.
         compile: compile the step when the first is taken: on a CPU one pass over the grids in C++, in a few seconds;
             elsewhere and where gradients are recorded by torch.compile; eager, with a notice, without a compiler.
 
@@ -70,6 +72,7 @@ class Simulator:
         split: str = "train",
         first_grid: int = 0,
         stagger: bool = False,
+        hold_steps: int = 1,
         compile: bool = False,
     ):
         self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
@@ -77,6 +80,8 @@ class Simulator:
         self.auto_reset, self.first_grid = auto_reset, first_grid
         if not isinstance(num_grids, int) or num_grids < 1:
             raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
+        if not isinstance(hold_steps, int) or hold_steps < 1:
+            raise ConfigError(f"hold_steps = {hold_steps!r}: expected a whole number ≥ 1")
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
         agents = self.config.agents
@@ -91,7 +96,7 @@ class Simulator:
         self.observation_entries = observations.entries(self.config, self.links.used.shape[0])
         _require_memory(num_grids, self.bytes_per_grid, self.device)
         self.community = Community(self.config, self.links, network, events).to(self.device)
-        self.episodes = Episodes(self.config, table, events, self.links, stagger).to(self.device)
+        self.episodes = Episodes(self.config, table, events, self.links, stagger, hold_steps).to(self.device)
         self.seed_grids(seed)
         self._advance, self._advance_alone, self._course = self._step_ahead, self._step_alone, self._course_of
         self._prefetch, steps = None, self._steps_ahead()
@@ -389,14 +394,8 @@ def _select(mask: Tensor, yes: State, no: State) -> State:
 
 def _require_memory(num_grids: int, bytes_per_grid: int, device: torch.device) -> None:
     """Refuse a batch that cannot fit, before anything is allocated."""
-    needed = num_grids * bytes_per_grid
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    else:
-        return
-    if needed > free:
+    needed, free = num_grids * bytes_per_grid, available_bytes(device)
+    if free is not None and needed > free:
         raise ConfigError(
             f"num_grids = {num_grids:,} needs about {needed / 2**30:.1f} GiB ({bytes_per_grid:,} bytes a grid), "
             f"{free / 2**30:.1f} GiB are free on {device}: at most {free // bytes_per_grid:,} fit"

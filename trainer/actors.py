@@ -14,6 +14,7 @@ from smartgrid_core.errors import ConfigError
 from trainer.networks import StackedMLP
 
 MENU_SIZE = 31  # most joint actions an agent of qmix chooses from
+LOG_STD = (-4.0, 0.5)  # limits of exploration's log standard deviation; it learns nothing beyond them
 
 
 class Actor(nn.Module):
@@ -57,7 +58,11 @@ class GaussianActor(Actor):
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """obs [..., N, O] -> mean, standard deviation [..., N, A]."""
         mean = torch.tanh(self.network(obs))
-        return mean, self.log_std.clamp(-4.0, 0.5).exp().expand_as(mean)
+        return mean, self.std().expand_as(mean)
+
+    def std(self) -> Tensor:
+        """Standard deviation [N or 1, A] as it acts."""
+        return self.log_std.clamp(*LOG_STD).exp()
 
     def decide(self, obs: Tensor) -> Tensor:
         """The mean, [..., N, A]."""

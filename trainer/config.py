@@ -42,8 +42,8 @@ class PpoConfig(_Settings):
     """Epochs stop for an iteration once the mean approximate KL divergence exceeds this."""
     credit: Literal["own", "team"] = "own"
     """What an actor is credited with: the advantage for its own prosumer's rewards, or the community's in EUR."""
-    initial_std: PositiveFloat = 0.3
-    """Standard deviation of exploration at the start, in action units."""
+    initial_std: float = Field(default=0.3, ge=0.02, le=1.6)
+    """Standard deviation of exploration at the start, in action units; it stays between 0.018 and 1.65."""
 
 
 class ShacConfig(_Settings):
@@ -128,7 +128,7 @@ class TrainConfig(_Settings):
     """Widths of the hidden layers of actor and critic."""
 
     shaping_eur_per_kwh: float = Field(default=0.2, ge=0)
-    """Potential-based shaping Φ = this × SoC (Ng et al. 1999): makes the value of stored energy immediate."""
+    """Shaping by the potential Φ = this × SoC (Ng et al. 1999): makes the value of stored energy immediate."""
     baseline: bool = True
     """Add the cost a prosumer without battery and neighbours would have had: less variance, same optimum."""
 
@@ -146,7 +146,9 @@ class TrainConfig(_Settings):
     patience: int = Field(default=0, ge=0)
     """Validations without a better score after which the run ends before its time; 0: never."""
     keep_checkpoints: int = Field(default=3, ge=0)
-    """Numbered checkpoints kept beside `last` and `best`."""
+    """Numbered checkpoints kept beside `last`, `previous` and `best`."""
+    checkpoint_minutes: PositiveFloat = 10.0
+    """Minutes of training, by `clock`, after which `last` is written between validations too."""
 
     def progress(self, iteration: int, seconds: float) -> float:
         """Fraction of the run done after so many iterations and seconds, whichever is further."""
@@ -187,12 +189,50 @@ def load_train_config(device: str, overrides: dict[str, Any]) -> TrainConfig:
     data = _merged(data, kinds["cuda" if device.startswith("cuda") else "cpu"])
     for path, value in ({"algorithm": algorithm, "device": device} | overrides).items():
         data = _merged(data, _nested(path, value))
+    return validated(data)
+
+
+def overridden(config: TrainConfig, overrides: dict[str, Any]) -> TrainConfig:
+    """A configuration with some fields, given by path, changed.
+
+    Raises:
+        ConfigError: a field with a wrong value.
+    """
+    data = config.model_dump()
+    for path, value in overrides.items():
+        data = _merged(data, _nested(path, value))
+    return validated(data)
+
+
+def validated(data: dict[str, Any], where: str = "training configuration") -> TrainConfig:
+    """The configuration that plain data stand for.
+
+    Raises:
+        ConfigError: fields with wrong values, a line each.
+    """
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
         found = [(".".join(map(str, e["loc"])), f"{e.get('input')!r}: {e['msg']}") for e in error.errors()]
         faults = "\n".join(f"  {field} = {text}" for field, text in found)
-        raise InvalidConfigError(f"training configuration:\n{faults}", found) from None
+        raise InvalidConfigError(f"{where}:\n{faults}", found) from None
+
+
+def check_batch(config: TrainConfig) -> None:
+    """Refuse an iteration too short to learn from.
+
+    Raises:
+        ConfigError: a single decision, which has no spread, or fewer decisions than minibatches.
+    """
+    decisions = config.num_grids * config.horizon
+    takes = f"num_grids = {config.num_grids} times horizon = {config.horizon} makes {decisions} decisions an iteration"
+    if config.algorithm in ("ippo", "mappo") and decisions < config.ppo.minibatches:
+        raise ConfigError(
+            f"{takes}, fewer than ppo.minibatches = {config.ppo.minibatches}: raise one of the first two, or lower "
+            f"--ppo.minibatches to at most {decisions}"
+        )
+    if decisions < 2:
+        raise ConfigError(f"{takes}, whose spread is the unit of rewards and inputs: raise one of the two")
 
 
 def scaled_to(config: TrainConfig, num_agents: int, given: Collection[str]) -> TrainConfig:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -229,24 +231,45 @@ def by_first(action: Callable[[], T]) -> T:
 
 
 class Interruption:
-    """Ctrl-C, held back until all ranks have come to the same place. Without torchrun Python raises it at once."""
+    """Ctrl-C or SIGTERM, held back until an iteration ends, as half of one can be neither saved nor resumed.
+
+    Before `hold`, either ends a single process at once. So does a second Ctrl-C at a terminal, unsaved; torchrun and
+    servers may send a signal twice and mean it once. Of several ranks all end alike, after the same iteration. A signal
+    that whoever started the process had ignored stays ignored.
+    """
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.pressed, self.holding = False, world_size() > 1
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        if world_size() > 1:
-            self._before = signal.signal(signal.SIGINT, self._press)
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._press)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if world_size() > 1:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _press(self, *_: object) -> None:
-        self.pressed = True
+    def hold(self) -> None:
+        """From here on, wait for the end of an iteration."""
+        self.holding = True
 
-    def check(self) -> None:
-        """Raise KeyboardInterrupt on every rank if Ctrl-C reached any of them."""
-        if mean_over_ranks(torch.tensor(float(self.pressed))) > 0:
+    def _press(self, number: int, _: object) -> None:
+        again, self.pressed = self.pressed, True
+        by_hand = number == signal.SIGINT and world_size() == 1 and _at_terminal()
+        if not self.holding or (again and by_hand):
             raise KeyboardInterrupt
+        if by_hand:  # not by print, which this may have interrupted
+            os.write(2, b"\nending after this iteration; Ctrl-C again ends at once, unsaved\n")
+
+    def came(self) -> bool:
+        """Whether it reached any rank, on all of them the same answer."""
+        return bool(mean_over_ranks(torch.tensor(float(self.pressed))) > 0)
+
+
+def _at_terminal() -> bool:
+    """Whether someone sits before this process."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()

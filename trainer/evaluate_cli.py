@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from smartgrid_core.controllers import Controller
     from trainer.scoreboard import Scoreboard
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+SCENARIO = "community-5"
 EPILOG = """Every field of the scenario is an option by its path, e.g. --episode_days 1.
 
 examples:
   python -m trainer evaluate --scenario rural-lv                                       the baselines
   python -m trainer evaluate --checkpoint runs/a --checkpoint runs/b --against mpc     two policies beside MPC
+  python -m trainer evaluate --checkpoint runs/a/checkpoints/last --split validation   what its run logged of it
 """
 
 
@@ -36,11 +39,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="run, checkpoint or export (.onnx, .pt2); repeatable",
     )
-    add("--scenario", default="community-5", help="name or path of a scenario (default: community-5)")
+    add("--scenario", help=f"name or path of a scenario (default: {SCENARIO})")
+    add(
+        "--split", choices=("test", "validation"), default="test",
+        help="test episodes, or those on which a checkpoint's own run was validated (default: test)",
+    )  # fmt: skip
     add("--against", default="all", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
     add("--episodes", type=_positive, help="test episodes (default: the scenario's)")
     add("--mpc-episodes", type=_positive, help="episodes of model predictive control (default: 6)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    add("--device", help="auto, cpu, cuda, cuda:1 (default: auto; of --split validation, the run's)")
     add("--json", type=Path, metavar="FILE", help="write the scoreboard as JSON")
     add("--csv", type=Path, metavar="FILE", help="write the scoreboard as CSV")
     add("--plots", type=Path, metavar="FOLDER", help="write pictures: scoreboard, a day, learning curves")
@@ -54,11 +61,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, scenario: GridConfig | None = None) -> int:
     """Run the command.
 
+    Args:
+        scenario: takes the place of the one that options name.
+
     Returns:
-        0, or 2 after a user's mistake, said in one line on standard error.
+        0; 2 after a user's mistake, said in one line on standard error; 130 after Ctrl-C.
     """
     try:
         arguments, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else list(argv))
@@ -68,13 +78,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     from trainer.overrides import parse_overrides
 
     try:
-        return _evaluate(arguments, parse_overrides(rest))
+        overrides = parse_overrides(rest)
+        if arguments.split == "validation":
+            return _revalidate(arguments, overrides)
+        return _evaluate(arguments, overrides, scenario)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: no scoreboard was made", file=sys.stderr)
+        return INTERRUPTED
 
 
-def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
+def _revalidate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Checkpoints on the validation episodes of their runs."""
+    import json
+
+    from rich.console import Console
+
+    from smartgrid_core.errors import ConfigError
+    from trainer.files import write_atomically
+    from trainer.revalidate import revalidate
+    from trainer.train import resolve_device
+
+    _check_outputs(arguments)
+    if not arguments.checkpoint:
+        raise ConfigError("--split validation: give a --checkpoint, the run it belongs to says which episodes")
+    for name in ("scenario", "episodes", "mpc_episodes", "csv", "plots"):
+        if getattr(arguments, name) is not None:
+            overrides = {name.replace("_", "-"): None} | overrides
+    if overrides:
+        raise ConfigError(f"--{next(iter(overrides))}: --split validation takes the run as it was; leave this out")
+    device = None if arguments.device is None else str(resolve_device(arguments.device))
+    console, done = Console(), []
+    for path in arguments.checkpoint:
+        done.append(found := revalidate(path, device))
+        logged = "not logged" if found.logged is None else f"logged {found.logged:.6f}"
+        rules = ", ".join(f"{name} {score:.3f}" for name, score in found.baselines.items())
+        console.print(
+            f"[bold]{found.name}[/] {found.checkpoint.name}: score {found.score:.6f} ({logged}) on {found.episodes} "
+            f"validation episodes of {found.scenario}; {rules}", highlight=False,
+        )  # fmt: skip
+    if arguments.json is not None:
+        text = json.dumps([found.plain() for found in done], indent=2, allow_nan=False) + "\n"
+        write_atomically(arguments.json, text.encode())
+        console.print(f"wrote {arguments.json}", highlight=False)
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any], scenario: GridConfig | None) -> int:
     from rich.console import Console
 
     from smartgrid_core.config import GridConfig
@@ -82,8 +134,8 @@ def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from trainer.train import resolve_device
 
     _check_outputs(arguments)
-    config = GridConfig.load(arguments.scenario, **overrides)
-    device = resolve_device(arguments.device)
+    config = scenario or GridConfig.load(arguments.scenario or SCENARIO, **overrides)
+    device = resolve_device(arguments.device or "auto")
     policies = _policies(arguments.checkpoint)
     seeds = _seeds(config, arguments.episodes)
     board = evaluate(
@@ -133,7 +185,7 @@ def _seeds(config: GridConfig, episodes: int | None) -> list[int]:
 def _write(
     arguments: argparse.Namespace, board: Scoreboard, config: GridConfig, policies: Sequence[Controller], seed: int
 ) -> list[Path]:
-    from trainer.runs import write_atomically
+    from trainer.files import write_atomically
 
     written = []
     for path, text in ((arguments.json, board.to_json), (arguments.csv, board.to_csv)):

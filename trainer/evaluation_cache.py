@@ -18,7 +18,7 @@ import platformdirs
 
 import smartgrid_core
 from smartgrid_core.simulator import Simulator
-from trainer.runs import write_atomically
+from trainer.files import write_atomically
 from trainer.scoreboard import Outcome
 
 FORMAT = 1  # of the files here

@@ -16,9 +16,10 @@ from torch.export import Dim, ExportedProgram
 
 from smartgrid_core.errors import ConfigError, UserError
 from smartgrid_core.extras import require
-from trainer.actors import Actor, MenuActor, build_actor
+from trainer.actors import Actor, MenuActor
 from trainer.exported import ABOUT, EXPORT_FORMAT, SUFFIXES, load_exported
-from trainer.runs import load_checkpoint, replaced_whole
+from trainer.files import replaced_whole
+from trainer.policy import load_actor
 
 TOLERANCE = 1e-5  # largest difference of an action entry, in action units
 CHECKED_BATCHES = (1, 2, 253)  # one is the size at which exporters go wrong most often
@@ -65,9 +66,7 @@ def export_policy(checkpoint: str | Path, out: str | Path, kind: str | None = No
         ExportError: the file's actions differ from the original's by more than `TOLERANCE`.
     """
     target, kind = _target(out, kind)
-    weights, about = load_checkpoint(checkpoint)
-    actor = build_actor(about)
-    actor.load_state_dict(weights)
+    actor, about = load_actor(checkpoint)
     actor.eval()
     about = {key: value for key, value in about.items() if key != "format"} | {"export_format": EXPORT_FORMAT}
     if kind == "onnx":

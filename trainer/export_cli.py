@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command.
 
     Returns:
-        0, or 2 after a user's mistake, said in one line on standard error.
+        0; 2 after a user's mistake, said in one line on standard error; 130 after Ctrl-C.
     """
     try:
         arguments = _parser().parse_args(list(argv))
@@ -48,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     about = done.about
     print(
         f"wrote {done.path} ({done.path.stat().st_size / 1e3:,.0f} kB): {about['algorithm']} for {about['scenario']}, "

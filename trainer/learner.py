@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from trainer.actors import Actor
 from trainer.config import TrainConfig
+from trainer.memory import outline, require_memory
 from trainer.stopwatch import Stopwatch
 
 
@@ -27,6 +29,7 @@ class Learner(Protocol):
     hold: int  # steps each action is held
     size: int  # trained numbers, for the announcement
     experience_bytes: int  # memory the experience takes, with its graph where there is one
+    kept_bytes: int  # part of it that a checkpoint holds
     activation_bytes: int  # memory networks take at their peak, in acting or learning
     watch: Stopwatch  # counts the simulator's steps in `collect` towards "env"
 
@@ -60,19 +63,30 @@ class Learner(Protocol):
 
 
 def make_learner(config: TrainConfig, sim: Simulator) -> Learner:
-    """The learner of `config.algorithm`; its libraries are loaded here and no sooner."""
-    if config.algorithm == "shac":
+    """The learner of `config.algorithm`.
+
+    Raises:
+        ConfigError: it would not fit into memory; nothing was allocated.
+    """
+    kind = _kind(config.algorithm)
+    require_memory(outline(kind, config, sim), config, sim)
+    return kind(config, sim)
+
+
+def _kind(algorithm: str) -> Callable[[TrainConfig, Simulator], Learner]:
+    """The class of an algorithm; its libraries are loaded here and no sooner."""
+    if algorithm == "shac":
         from trainer.shac import Shac
 
-        return Shac(config, sim)
-    if config.algorithm == "qmix":
+        return Shac
+    if algorithm == "qmix":
         from trainer.qmix import Qmix
 
-        return Qmix(config, sim)
-    if config.algorithm == "mappo":
+        return Qmix
+    if algorithm == "mappo":
         from trainer.mappo import Mappo
 
-        return Mappo(config, sim)
+        return Mappo
     from trainer.ippo import Ippo
 
-    return Ippo(config, sim)
+    return Ippo

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from trainer.distributed import is_first
 
 LISTED = 64  # most values in a list of metrics.jsonl
 CURVES = 16  # most curves of single prosumers in TensorBoard
@@ -18,6 +22,24 @@ def listed(values: Tensor) -> Any:
     if values.dim() == 1 and len(values) > LISTED:
         return [float(group.mean()) for group in values.cpu().tensor_split(LISTED)]
     return values.tolist()
+
+
+@contextmanager
+def event_writer(folder: Path, step: int) -> Iterator[Any]:
+    """TensorBoard's writer of a run that stands at `step`; None on ranks that write nothing.
+
+    Points beyond are purged, as a resumed run makes them anew; the one at `step` is of the checkpoint it goes on from.
+    """
+    if not is_first():
+        yield None
+        return
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    try:
+        yield writer
+    finally:
+        writer.close()
 
 
 def write_scalars(board: Any, record: Mapping[str, Any], step: int) -> None:

@@ -60,12 +60,17 @@ class StackedMLP(nn.Module):
         # Like a one-hot input's weights, [1, N, hidden]: it leads with 1, the number of networks, for the clipping.
         self.identity = nn.Parameter(torch.randn(1, num_agents, widths[1]) * 0.1) if shared else None
 
-    def standardise(self, x: Tensor) -> None:
-        """Take mean and spread of the inputs from data [..., N, I] of all ranks; what never changes passes as 0."""
+    def standardise(self, x: Tensor, least: Tensor | float = 0.0) -> None:
+        """Take mean and spread of the inputs from data [..., N, I] of all ranks; what never changes passes as 0.
+
+        Args:
+            least: [I] or [1, I] spread to assume at least, for entries that data this short may know too little of.
+        """
         if self.units_kept:
             return
         flat = x.flatten(0, -3) if self.identity is None else x.flatten(0, -2)[:, None]
         mean, spread = moments(flat, 0)
+        spread = spread.maximum(torch.as_tensor(least, dtype=spread.dtype, device=spread.device))
         self.mean.copy_(mean)
         self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
 
@@ -109,9 +114,10 @@ class CentralCritic(nn.Module):
         width = 2 * inputs if shared else num_agents * inputs
         self.network = StackedMLP(num_agents, width, 1, hidden, final_gain=1.0, shared=shared, common_input=not shared)
 
-    def standardise(self, obs: Tensor) -> None:
-        """As `StackedMLP.standardise`."""
-        self.network.standardise(self._inputs(obs))
+    def standardise(self, obs: Tensor, least: Tensor | float = 0.0) -> None:
+        """As `StackedMLP.standardise`; least: [O]."""
+        each = torch.as_tensor(least, device=obs.device).expand(obs.shape[-2:])
+        self.network.standardise(self._inputs(obs), self._inputs(each)[:1])
 
     def bytes_for(self, rows: int, graph: bool) -> int:
         """As `StackedMLP.bytes_for`; what is read is put together first."""

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from smartgrid_core.config import GridConfig
 from smartgrid_core.controllers.episode import EpisodeRecord
-from trainer.runs import write_atomically
+from trainer.files import write_atomically
 from trainer.scoreboard import Row, Scoreboard
 
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
@@ -276,7 +276,9 @@ def _day_legend(figure: Figure, view: _View) -> None:
 def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
     """Scores as horizontal bars with their 95 % intervals, best on top; costs beside them.
 
-    A score far below 0 would squeeze all others: such a bar ends at `SCORE_FLOOR` with an arrow.
+    Scores compare a controller with the references on the episodes it ran; costs of one that ran fewer are means over
+    other weeks than the others' and marked. A score far below 0 would squeeze all others: such a bar ends at
+    `SCORE_FLOOR` with an arrow.
     """
     rows = [row for row in board.rows if row.score is not None][::-1]
     with rc_context(STYLE):
@@ -286,7 +288,7 @@ def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
         axes.set_xlim(max(SCORE_FLOOR, min(lowest * 1.1, -0.02)), 1.04)
         axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
         for place, row in enumerate(rows):
-            _score_bar(axes, place, row)
+            _score_bar(axes, place, row, fewer=row.episodes < board.episodes)
         axes.set_yticks(range(len(rows)), [_row_name(row, board.episodes) for row in rows], color=INK)
         for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_fontweight("bold" if row.kind == "policy" else "normal")
@@ -294,7 +296,10 @@ def plot_scoreboard(board: Scoreboard, path: str | Path) -> Path:
         axes.axvline(1, color=ORANGE, linewidth=1.2, linestyle=(0, (5, 3)))
         axes.tick_params(length=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("score: 0 = grid only, 1 = perfect foresight, core losses only; whiskers: 95 % interval")
+        notes = ["score: 0 = grid only, 1 = perfect foresight, core losses only; whiskers: 95 % interval"]
+        if any(row.episodes < board.episodes for row in rows):
+            notes.append("* mean over fewer episodes: compare its score, not its EUR")
+        axes.set_xlabel("\n".join(notes))
         axes.set_title(f"{board.scenario} · {board.episodes} test episodes", fontsize=12, pad=26)
         for x, text in zip(COLUMNS_X, ("score", "EUR"), strict=True):
             axes.text(x, 1.012, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color="#5B616B")
@@ -307,7 +312,7 @@ def _row_name(row: Row, episodes: int) -> str:
     return f"{name}, {row.forecast}" if row.kind == "policy" and row.forecast else name
 
 
-def _score_bar(axes: Axes, place: int, row: Row) -> None:
+def _score_bar(axes: Axes, place: int, row: Row, *, fewer: bool) -> None:
     value = row.score if row.score is not None else 0.0
     left = axes.get_xlim()[0]
     axes.barh(place, max(value, left), height=0.64, color=KIND_COLOURS.get(row.kind, GREY), alpha=0.92)
@@ -318,8 +323,11 @@ def _score_bar(axes: Axes, place: int, row: Row) -> None:
         axes.errorbar(value, place, xerr=reach, color=INK, capsize=3, linewidth=1.1)
     weight = "bold" if row.kind == "policy" else "normal"
     for x, text in zip(COLUMNS_X, (f"{value:z.3f}", f"{row.cost_eur:,.2f}"), strict=True):
+        aside = fewer and x == COLUMNS_X[1]
         axes.text(x, place, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9,
-                  fontweight=weight)  # fmt: skip
+                  fontweight=weight, color="#5B616B" if aside else INK)  # fmt: skip
+        if aside:
+            axes.text(x, place, "*", transform=axes.get_yaxis_transform(), ha="left", va="center", color=INK)
 
 
 def _kind_legend(axes: Axes, rows: Sequence[Row]) -> None:

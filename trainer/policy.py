@@ -13,7 +13,8 @@ from smartgrid_core import Simulator, State
 from smartgrid_core.errors import ConfigError
 from trainer.actors import Actor, build_actor
 from trainer.exported import SUFFIXES, load_exported
-from trainer.runs import load_checkpoint
+from trainer.files import damage_told
+from trainer.runs import find_checkpoint, load_checkpoint
 
 
 class PolicyController:
@@ -52,17 +53,29 @@ class PolicyController:
         return held
 
 
+def load_actor(path: str | Path) -> tuple[Actor, dict[str, Any]]:
+    """The actor of a checkpoint, and its about.json.
+
+    Raises:
+        ConfigError: no checkpoint there, a damaged one, weights that about.json does not describe, or another format.
+    """
+    weights, about = load_checkpoint(path)
+    file = find_checkpoint(path) / "weights.safetensors"
+    with damage_told(file, "its about.json describes another policy; give another checkpoint of the run"):
+        actor = build_actor(about)
+        actor.load_state_dict(weights)
+    return actor, about
+
+
 def load_policy(path: str | Path) -> PolicyController:
     """Policy of a run folder (its best), of one checkpoint folder, or of an exported file (.onnx, .pt2).
 
     Raises:
-        ConfigError: no checkpoint there, or one of another format.
+        ConfigError: no checkpoint there, a damaged one, or one of another format.
         MissingExtraError: an .onnx file, and onnxruntime is not installed.
     """
     if Path(path).suffix in SUFFIXES.values() and not Path(path).expanduser().is_dir():
         exported, about = load_exported(path)
         return PolicyController(exported, about, name=f"{about['algorithm']} ({about['run']}, {exported.format})")
-    weights, about = load_checkpoint(path)
-    actor = build_actor(about)
-    actor.load_state_dict(weights)
+    actor, about = load_actor(path)
     return PolicyController(actor, about, name=f"{about['algorithm']} ({about['run']})")

@@ -11,6 +11,7 @@ from smartgrid_core import Simulator, State
 from trainer.actors import GaussianActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, mean_over_ranks, moments
+from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo_functions import Batch, Losses, advantages, normal_log_prob, ppo_losses, standardised
@@ -36,7 +37,7 @@ class Ppo:
         self.size = sum(p.numel() for p in self.parameters)
         rows, own = config.horizon * sim.num_grids * n, config.ppo
         values = 8 * 4 * rows  # values, advantages and targets of every decision, with their temporaries
-        self.experience_bytes = self.rollout.nbytes + values
+        self.experience_bytes, self.kept_bytes = self.rollout.nbytes + values, 0
         part = rows // own.minibatches
         whole, both = self.critic.bytes_for(rows, graph=False), (self.actor.network, self.critic)
         learning = sum(net.bytes_for(part, graph=True) for net in both) + 4 * part * (o + 12 * a + 12)
@@ -71,8 +72,9 @@ class Ppo:
         """Take units from the first batch, once: spreads of rewards [T, B, N] and inputs [T, B, N, O] per agent."""
         if not self.scaled:
             self.reward_scale.copy_(moments(reward, (0, 1))[1].clamp_min(1e-4))
-            self.actor.network.standardise(obs)
-            self.critic.standardise(obs)
+            least = least_spread(self.sim.observation_entries)
+            self.actor.network.standardise(obs, least)
+            self.critic.standardise(obs, least)
             self.scaled = True
 
     def update(self, progress: float) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class Ppo:
         return {
             "loss_objective": mean.objective, "loss_critic": mean.critic, "entropy": mean.entropy,
             "kl_approx": mean.kl, "clip_fraction": mean.clip_fraction, "explained_variance": explained,
-            "gradient_norm": torch.stack(norms).mean(0), "std": self.actor.log_std.detach().exp().mean(-1),
+            "gradient_norm": torch.stack(norms).mean(0), "std": self.actor.std().detach().mean(-1),
             "epochs": len(logs) / config.minibatches, "learning_rate": learning_rate,
         }  # fmt: skip
 
@@ -139,7 +141,7 @@ class Ppo:
         return {
             "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
             "optimiser": self.optimiser.state_dict(), "reward_scale": self.reward_scale, "scaled": self.scaled,
-            "generator": self.generator.get_state(),
+            "units_kept": self.actor.network.units_kept, "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -149,4 +151,5 @@ class Ppo:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.reward_scale.copy_(saved["reward_scale"])
         self.scaled = saved["scaled"]
+        self.actor.network.units_kept = saved.get("units_kept", False)  # absent where an older version saved
         self.generator.set_state(saved["generator"])

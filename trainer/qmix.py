@@ -18,8 +18,9 @@ from smartgrid_core import Simulator, State
 from trainer.actors import MenuActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, moments
+from trainer.input_units import least_spread
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
 from trainer.networks import clip_gradients_per_agent
 from trainer.replay import Replay, Transitions
 from trainer.stopwatch import Stopwatch
@@ -31,7 +32,7 @@ class TeamValue(nn.Module):
     def __init__(self, actor: MenuActor, num_agents: int, inputs: int, mixing: int, shared: bool):
         super().__init__()
         self.actor, self.shared = actor, shared
-        self.mixer = QMixer((inputs if shared else num_agents * inputs,), mixing, num_agents, torch.device("cpu"))
+        self.mixer = QMixer((inputs if shared else num_agents * inputs,), mixing, num_agents, actor.menu.device)
 
     def forward(self, obs: Tensor, choice: Tensor) -> Tensor:
         """The team's value [M] of entries chosen [M, N] for observations [M, N, O]."""
@@ -45,7 +46,7 @@ class Qmix:
     """Value networks, their targets, the replay memory and the optimiser."""
 
     def __init__(self, config: TrainConfig, sim: Simulator):
-        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim.config)
         self.watch = Stopwatch(sim.device)
         n, o, shared, own = sim.num_agents, sim.observation_dim, config.share_parameters, config.qmix
         self.actor = MenuActor(n, o, sim.action_dim, config.hidden, own.transfer_level, shared)
@@ -55,7 +56,7 @@ class Qmix:
         self.size = sum(p.numel() for p in self.parameters)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
         self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
-        self.experience_bytes = self.replay.nbytes
+        self.experience_bytes = self.kept_bytes = self.replay.nbytes
         rows, network = own.batch * n, self.actor.network
         mixed = 4 * rows * own.mixing  # the mixer's first layer is made anew for every decision
         learning = network.bytes_for(rows, graph=True) + network.bytes_for(rows, graph=False) + 8 * rows * o + 4 * mixed
@@ -73,6 +74,7 @@ class Qmix:
     @torch.no_grad()
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """Act by the best entries, or by any with probability ε, and remember."""
+        require_whole_holds(state, self.hold)
         epsilon, rewards = self._epsilon(progress), []
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
         for _ in range(self.config.horizon):
@@ -108,7 +110,8 @@ class Qmix:
         if not self.scaled:
             filled = len(self.replay)
             self.reward_scale.copy_(moments(self.replay.data.reward[:filled])[1].clamp_min(1e-4))
-            self.actor.network.standardise(self.replay.data.obs[:filled])
+            seen = self.replay.data.obs[:filled]
+            self.actor.network.standardise(seen, least_spread(self.sim.observation_entries))
             self.target.load_state_dict(self.value.state_dict())
             self.scaled = True
 
@@ -144,7 +147,8 @@ class Qmix:
         return {
             "value": self.value.state_dict(), "target": self.target.state_dict(),
             "optimiser": self.optimiser.state_dict(), "replay": self.replay.state_dict(),
-            "reward_scale": self.reward_scale, "scaled": self.scaled, "generator": self.generator.get_state(),
+            "reward_scale": self.reward_scale, "scaled": self.scaled,
+            "units_kept": self.actor.network.units_kept, "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -153,6 +157,7 @@ class Qmix:
             getattr(self, name).load_state_dict(saved[name])
         self.reward_scale.copy_(saved["reward_scale"])
         self.scaled = saved["scaled"]
+        self.actor.network.units_kept = saved.get("units_kept", False)  # absent where an older version saved
         self.generator.set_state(saved["generator"])
 
 

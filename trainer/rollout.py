@@ -11,7 +11,7 @@ from smartgrid_core import Simulator
 from smartgrid_core.types import State
 from trainer.config import TrainConfig
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
 from trainer.stopwatch import Stopwatch
 
 
@@ -20,7 +20,7 @@ class Rollout:
 
     def __init__(self, config: TrainConfig, sim: Simulator, watch: Stopwatch):
         self.config, self.sim, self.watch = config, sim, watch
-        self.hold = steps_of_hold(config, sim)
+        self.hold = steps_of_hold(config, sim.config)
         t, b, n = config.horizon, sim.num_grids, sim.num_agents
         o, a, device = sim.observation_dim, sim.action_dim, sim.device
         self.obs = torch.empty(t, b, n, o, device=device)
@@ -45,6 +45,7 @@ class Rollout:
             policy: obs [B, N, O] -> action [B, N, A], log-probability [B, N].
             state, obs: where the grids stand.
         """
+        require_whole_holds(state, self.hold)
         self.parts.zero_()
         for t in range(self.config.horizon):
             action, log_prob = policy(obs)

@@ -1,4 +1,4 @@
-"""The run folder: configuration, metrics, checkpoints; every file written aside and renamed into place."""
+"""The run folder: configuration, metrics, checkpoints; each is whole or not there, whatever ends the process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import io
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,38 +17,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
+from trainer.files import damage_told, read_json, sync, write_atomically, write_through
 
 FORMAT = 2  # raised when a checkpoint written before can no longer be read
 SEEDS_FILE = "seeds.json"  # in the folder of a population: figures, and which seed's run is its policy
 STOPPED_FILE = ".stopped"  # why a run ended that would end so again
+PREVIOUS = "previous"  # the checkpoint that was `last` before the newest, to resume from should that be damaged
+NEEDED = ("algorithm", "num_agents", "observation_dim", "action_dim", "hidden", "hold_h", "scenario", "run")  # of about
 TAIL_BYTES = 1 << 17  # of metrics.jsonl, more than a line
-
-
-@contextmanager
-def replaced_whole(path: Path) -> Iterator[Path]:
-    """A file to write beside `path`, which takes its place when the block ends and is removed if it fails.
-
-    A reader or a crash sees the old file or the new one, never half of one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; results are meant to be read
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader or a crash sees the old one or the new one, never half of one."""
-    with replaced_whole(path) as temporary:
-        temporary.write_bytes(data)
 
 
 class RunFolder:
@@ -86,7 +60,15 @@ class RunFolder:
             if path.suffix == ".old" and not old.exists():
                 os.replace(path, old)
             else:
-                shutil.rmtree(path, ignore_errors=True)
+                self._retire(path)
+
+    def _retire(self, path: Path) -> None:
+        """Remove a checkpoint that has been replaced; what was `last` becomes `previous`."""
+        if path.name == ".last.old" and (path / "training.pt").is_file():
+            shutil.rmtree(self.checkpoints / PREVIOUS, ignore_errors=True)
+            os.replace(path, self.checkpoints / PREVIOUS)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
     def is_of(self, job: str | None) -> bool:
         """Whether this torchrun job began or resumed the run."""
@@ -114,7 +96,7 @@ class RunFolder:
         """Drop lines after an iteration, so that a resumed run does not log it twice."""
         if self.metrics.exists():
             lines = self.metrics.read_bytes().split(b"\n")[:-1]  # what follows the last line's end is half a line
-            kept = [line + b"\n" for line in lines if orjson.loads(line)["iteration"] <= iteration]
+            kept = [line + b"\n" for line in lines if 0 <= _iteration_of(line) <= iteration]
             write_atomically(self.metrics, b"".join(kept))
 
     def save(
@@ -127,25 +109,28 @@ class RunFolder:
         """Write checkpoint `name`: weights.safetensors, about.json and, to resume, training.pt.
 
         Of several ranks, rank r > 0 has training-r.pt. Everything goes into a new folder that then takes the old one's
-        place.
+        place; of `last`, the old one stays as `previous`. Who may read the run folder may read it.
         """
-        target = self.checkpoints / name
-        temporary = Path(tempfile.mkdtemp(dir=self.checkpoints, prefix=f".{name}."))
+        target, old = self.checkpoints / name, self.checkpoints / f".{name}.old"
+        temporary = self.checkpoints / f".{name}.{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()  # not by mkdtemp, whose folders are their owner's alone
         try:
             tensors = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
-            write_atomically(temporary / "weights.safetensors", save(tensors))
+            write_through(temporary / "weights.safetensors", save(tensors))
             for rank, part in enumerate([training] if isinstance(training, Mapping) else training or []):
                 data = io.BytesIO()  # as torch, on a full disk, raises anything but OSError
                 torch.save(dict(part), data)
-                write_atomically(temporary / (f"training-{rank}.pt" if rank else "training.pt"), data.getvalue())
-            text = json.dumps({"format": FORMAT, **about}, indent=2, default=str) + "\n"
-            write_atomically(temporary / "about.json", text.encode())
-            old = self.checkpoints / f".{name}.old"
+                write_through(temporary / (f"training-{rank}.pt" if rank else "training.pt"), data.getbuffer())
+            text = json.dumps({"format": FORMAT, **about}, indent=2, default=str, allow_nan=False) + "\n"
+            write_through(temporary / "about.json", text.encode())
+            sync(temporary)
             shutil.rmtree(old, ignore_errors=True)
             if target.exists():
                 os.replace(target, old)
             os.replace(temporary, target)
-            shutil.rmtree(old, ignore_errors=True)
+            sync(self.checkpoints)
+            self._retire(old)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -161,7 +146,7 @@ class RunFolder:
         """What `--resume` continues from, as rank 0 or another left it.
 
         Raises:
-            ConfigError: there is no such checkpoint.
+            ConfigError: there is no such checkpoint, or it is damaged.
         """
         path = self._find_training(name, rank)
         if path is None:
@@ -171,7 +156,15 @@ class RunFolder:
                 f"nothing to resume: {self.checkpoints / name} holds no training state; {hint}, without --resume, or "
                 "give another folder with --out"
             )
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with damage_told(path, self._way_on(path)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+    def _way_on(self, damaged: Path) -> str:
+        """What to do where a file to resume from is damaged."""
+        older = self.checkpoints / PREVIOUS
+        if damaged.parent != older and (older / damaged.name).is_file():
+            return f"remove the folder {damaged.parent}, and --resume goes on from {older}"
+        return "no older one is left: begin anew with another --out (--warm-start takes the weights of a run)"
 
     def can_resume(self) -> bool:
         """Whether `load_training` finds something."""
@@ -180,8 +173,17 @@ class RunFolder:
     def _find_training(self, name: str, rank: int) -> Path | None:
         # A kill between the two renames of `save` leaves the old checkpoint under its other name.
         file = f"training-{rank}.pt" if rank else "training.pt"
-        paths = (self.checkpoints / folder / file for folder in (name, f".{name}.old"))
+        folders = (name, f".{name}.old", *((PREVIOUS,) if name == "last" else ()))
+        paths = (self.checkpoints / folder / file for folder in folders)
         return next((path for path in paths if path.is_file()), None)
+
+
+def _iteration_of(line: bytes) -> int:
+    """Iteration of a line of metrics.jsonl; −1 where a power cut left no line."""
+    try:
+        return orjson.loads(line)["iteration"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return -1
 
 
 def last_metrics(path: Path) -> dict[str, Any] | None:
@@ -213,9 +215,11 @@ def find_checkpoint(path: str | Path) -> Path:
         ConfigError: none of them is there.
     """
     root, shipped = Path(path).expanduser(), shipped_policies()
-    if (root / SEEDS_FILE).is_file() and (best := json.loads((root / SEEDS_FILE).read_text())["best"]):
-        root = root / best
-    folders = (root / "checkpoints" / name for name in ("best", ".best.old", "last", ".last.old"))
+    if (report := root / SEEDS_FILE).is_file():
+        remedy = "name the folder of one seed, or make it anew with --resume"
+        if best := read_json(report, remedy).get("best"):
+            root = root / best
+    folders = (root / "checkpoints" / name for name in ("best", ".best.old", "last", ".last.old", PREVIOUS))
     for candidate in (root, *folders, shipped.get(str(path), root)):
         if (candidate / "weights.safetensors").is_file() and (candidate / "about.json").is_file():
             return candidate
@@ -226,11 +230,19 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights and about.json of a checkpoint."""
+    """Weights and about.json of a checkpoint.
+
+    Raises:
+        ConfigError: there is none, it is damaged, or of another format.
+    """
     folder = find_checkpoint(path)
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    remedy = "give another checkpoint of the run, or train it anew"
+    about = read_json(folder / "about.json", remedy)
     if about.get("format") != FORMAT:
         raise ConfigError(
             f"{folder}: checkpoint format {about.get('format')} is not {FORMAT}, the one this version reads"
         )
-    return load_file(folder / "weights.safetensors"), about
+    if missing := [name for name in NEEDED if name not in about]:
+        raise ConfigError(f"{folder / 'about.json'} does not say {', '.join(missing)}: {remedy}")
+    with damage_told(folder / "weights.safetensors", remedy):
+        return load_file(folder / "weights.safetensors"), about

@@ -68,7 +68,8 @@ def check(population: Population, resume: bool, jobs: int) -> None:
     """Refuse what cannot work before anything is started.
 
     Raises:
-        ConfigError: a number below 1, a folder with other runs, or several processes that torchrun started.
+        ConfigError: a number below 1, a folder with other runs or with what is no run's, a seed whose training state
+            is gone while its weights are there, or several processes that torchrun started.
     """
     for option, value in (("--seeds", population.count), ("--jobs", jobs)):
         if value < 1:
@@ -82,6 +83,26 @@ def check(population: Population, resume: bool, jobs: int) -> None:
         raise ConfigError(
             f"{folder} already holds runs of seeds: add --resume to continue them, or give another folder with --out"
         )
+    for seed in population.seeds:
+        if not population.is_complete(seed):
+            _refuse_to_lose(population.run_folder(seed))
+
+
+def _refuse_to_lose(folder: Path) -> None:
+    """Raise where beginning a seed's run anew would cost what is in its folder."""
+    if not folder.exists() or RunFolder(folder).can_resume():
+        return
+    reason = None
+    if (folder / "config.json").is_file():
+        saved = [path.parent for path in folder.glob("checkpoints/*/weights.safetensors")]
+        if any(
+            path.suffix == ".old" or not path.name.startswith(".") for path in saved
+        ):  # others a kill left half done
+            reason = "holds trained weights and nothing to resume them from"
+    elif not folder.is_dir() or any(not (p.is_dir() or p.name.startswith(".config.")) for p in folder.rglob("*")):
+        reason = "is no run's folder"
+    if reason is not None:
+        raise ConfigError(f"{folder} {reason}: move it away to begin this seed anew, or give another folder with --out")
 
 
 def train(population: Population, options: Sequence[str], jobs: int) -> tuple[dict[int, str], bool]:
@@ -134,6 +155,7 @@ def _start(population: Population, seed: int, options: Sequence[str], silent: bo
     folder = RunFolder(population.run_folder(seed))
     again = folder.can_resume()
     if folder.path.exists() and not again:
+        _refuse_to_lose(folder.path)
         shutil.rmtree(folder.path)  # killed before its first checkpoint: nothing in it can be continued
     command = [sys.executable, "-m", "trainer", "train", *options, f"--seed={seed}", f"--out={folder.path}"]
     command += ["--no-evaluate", *(["--resume"] if again else [])]

@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from trainer.runs import SEEDS_FILE, write_atomically
+from trainer.files import write_atomically
+from trainer.runs import SEEDS_FILE
 from trainer.scoreboard import Scoreboard
 from trainer.seeds import Population
 

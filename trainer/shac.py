@@ -16,8 +16,9 @@ from smartgrid_core import Simulator, State
 from trainer.actors import DeterministicActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, moments
+from trainer.input_units import least_spread
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, steps_of_hold
+from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
 from trainer.networks import StackedMLP, clip_gradients_per_agent
 from trainer.stopwatch import Stopwatch
 
@@ -39,7 +40,7 @@ class Shac:
     """Actors, critics and their optimisers."""
 
     def __init__(self, config: TrainConfig, sim: Simulator):
-        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim)
+        self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim.config)
         self.watch = Stopwatch(sim.device)
         n, o, a = sim.num_agents, sim.observation_dim, sim.action_dim
         shared, device = config.share_parameters, sim.device
@@ -49,7 +50,7 @@ class Shac:
         self.size = sum(p.numel() for p in [*self.weights, *self.critic.parameters()])
         rows, batch = config.horizon * sim.num_grids * n, config.shac.critic_batch * n
         graph = sim.num_grids * sim.bytes_per_grid * config.horizon * self.hold
-        self.experience_bytes = graph + 4 * rows * (4 * o + 8)
+        self.experience_bytes, self.kept_bytes = graph + 4 * rows * (4 * o + 8), 0
         nets = (self.actor.network, self.critic)
         acting = sum(net.bytes_for(rows, graph=True) for net in nets)
         self.activation_bytes = max(acting, self.critic.bytes_for(min(batch, rows), graph=True))
@@ -71,10 +72,12 @@ class Shac:
 
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """One window with its graph; the first one is taken twice, as the first gives the inputs' units."""
+        require_whole_holds(state, self.hold)
         if not self.scaled:
             _, first = self._act(state, obs)
-            self.actor.network.standardise(first.obs)
-            self.critic.standardise(first.obs)
+            least = least_spread(self.sim.observation_entries)
+            self.actor.network.standardise(first.obs, least)
+            self.critic.standardise(first.obs, least)
         collected, self.window = self._act(state, obs)
         if not self.scaled:
             self.reward_scale.copy_(moments(self.window.reward.detach())[1].clamp_min(1e-4))
@@ -172,7 +175,8 @@ class Shac:
             "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
             "optimiser": self.optimiser.state_dict(), "critic_optimiser": self.critic_optimiser.state_dict(),
             "reward_scale": self.reward_scale, "value_mean": self.value_mean, "value_spread": self.value_spread,
-            "scaled": self.scaled, "generator": self.generator.get_state(),
+            "scaled": self.scaled, "units_kept": self.actor.network.units_kept,
+            "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -182,6 +186,7 @@ class Shac:
         for name in ("reward_scale", "value_mean", "value_spread"):
             getattr(self, name).copy_(saved[name])
         self.scaled = saved["scaled"]
+        self.actor.network.units_kept = saved.get("units_kept", False)  # absent where an older version saved
         self.generator.set_state(saved["generator"])
 
 

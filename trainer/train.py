@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smartgrid_core import GridConfig, Simulator, State
-from smartgrid_core.compiled import MOST_WRITTEN_OUT
+from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
-from trainer import distributed
-from trainer.config import TrainConfig
+from trainer import distributed, resuming, snapshot
+from trainer.config import TrainConfig, check_batch
 from trainer.learner import Collected, make_learner
-from trainer.metrics import listed, write_scalars
+from trainer.learning_reward import steps_of_hold
+from trainer.metrics import event_writer, listed, write_scalars
 from trainer.policy import PolicyController
 from trainer.progress import TrainingProgress
+from trainer.revalidate import is_compiled
 from trainer.runs import RunFolder
+from trainer.soundness import broken_number, broken_weights
 from trainer.validation import Validation
 from trainer.warm_start import warm_start
 
@@ -44,9 +44,14 @@ class Training:
         self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
         self.clock = {"wall": time.perf_counter, "cpu": time.process_time}[config.clock]
         self.validated, self.best = 0, float("-inf")
+        self.score: float | None = None  # of the weights as they are; None: not validated
         self.stale = 0  # validations since the best one
-        self.interrupted = False  # by Ctrl-C
+        self.saved_at: int | None = None  # iteration of `last`
+        self.saved_s = 0.0  # when that was, in `seconds`
+        self.interrupted = False  # by Ctrl-C or SIGTERM
         self.news: list[str] = []  # lines to tell when the run begins
+        self.changes: list[str] = []  # of them, settings other than those of the run that is resumed
+        check_batch(config)
         distributed.by_first(self._refuse_repetition)
         self.device = resolve_device(config.device)
         if config.threads:
@@ -60,6 +65,7 @@ class Training:
             auto_reset=True,
             first_grid=distributed.rank() * config.num_grids,
             stagger=True,
+            hold_steps=steps_of_hold(config, scenario),
             compile=config.compile,
         )
         self.learner = make_learner(config, self.sim)
@@ -68,10 +74,8 @@ class Training:
             self.news.append(warm_start(self.learner.actor, self._about(), config.warm_start))
         distributed.broadcast(self.learner.state_dict())
         distributed.seed_rank(config.seed)
-        small = scenario.num_agents <= MOST_WRITTEN_OUT
-        self.validation = Validation(
-            scenario, config.validation_episodes, self.device, compile=config.compile and small
-        )
+        compile = is_compiled(config, scenario)
+        self.validation = Validation(scenario, config.validation_episodes, self.device, compile=compile)
         self.state, self.obs = self.sim.reset()
 
     @property
@@ -90,10 +94,11 @@ class Training:
         return self.config.on_plateau(self.stale)
 
     def run(self) -> None:
-        """Train to the end, or to a plateau. Ctrl-C saves `last` and returns.
+        """Train to the end, or to a plateau. Ctrl-C and SIGTERM end it after the iteration, save `last` and return.
 
         Raises:
-            TrainingError: the loss stopped being finite, or the disk is full.
+            ConfigError: there is nothing to resume, or it is damaged or of other settings.
+            TrainingError: losses, gradients or weights stopped being finite, or the disk is full.
         """
         try:
             self._run()
@@ -108,73 +113,82 @@ class Training:
     def _run(self) -> None:
         saved = distributed.dealt(self._open)
         if saved is not None:
-            self.news = self._restore(saved)
-        with self._tensorboard() as board, TrainingProgress(self) as bar, distributed.Interruption() as interruption:
+            told = snapshot.put_back(self, saved)
+            distributed.by_first(self._take_over)
+            self.news = [told, *self.changes]
+        with (
+            event_writer(self.folder.path, self.env_steps) as board,
+            TrainingProgress(self) as bar,
+            distributed.Interruption() as interruption,
+        ):
             for line in self.news:
                 bar.message(line)
             try:
-                self._warm_up(bar)
-                while self.progress < 1.0 and not self.on_plateau:
-                    self._iterate(board, bar)
-                    interruption.check()
-                if self.on_plateau:
-                    bar.message(
-                        f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "
-                        f"{self.config.patience}); --resume with a larger --patience, or 0, goes on"
-                    )
-            except KeyboardInterrupt:
+                self._train(board, bar, interruption)
+            except KeyboardInterrupt:  # amid an iteration or a save: half of either is not kept
                 self.interrupted = True
-                bar.message("interrupted: saved; continue with --resume")
-            self.save("last")
+                kept = "nothing" if self.saved_at is None else f"iteration {self.saved_at}"
+                bar.message(f"ended at once: {kept} is saved")
+
+    def _train(self, board: Any, bar: TrainingProgress, interruption: distributed.Interruption) -> None:
+        try:
+            self._warm_up(bar)
+            interruption.hold()
+        except KeyboardInterrupt:  # while compiling: nothing is half done
+            self.interrupted = True
+        while not (self.interrupted or self.progress >= 1.0 or self.on_plateau):
+            self._iterate(board, bar)
+            self.interrupted = interruption.came()
+        if self.interrupted:
+            if self.saved_at != self.iteration:
+                self._stop_if_weights_broke()
+                self.save("last")
+            bar.message("interrupted: saved; continue with --resume")
+        elif self.on_plateau:
+            bar.message(
+                f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "
+                f"{self.config.patience}); --resume with a larger --patience, or 0, goes on"
+            )
 
     def _open(self) -> list[dict[str, Any] | None]:
-        """Make or open the run folder; what each rank resumes from, None where the run begins."""
-        world, job = distributed.world_size(), distributed.job()
-        again = distributed.restarted() and self.folder.is_of(job)  # a rank died: torchrun started all of them anew
-        saved: list[dict[str, Any] | None] = [None] * world
+        """Make the run folder; of one to be resumed read what each rank resumes from, and write nothing yet."""
+        world, again = distributed.world_size(), self._began_here()
         if self.resume or (again and self.folder.can_resume()):
-            first = self.folder.load_training()  # before anything is written: a refusal must leave nothing behind
-            self._refuse_other_shapes(first)
+            first = self.folder.load_training()
+            self.changes = resuming.check(self.folder.path, resuming.stored(self.folder.path), self._settings())
+            resuming.check_shape(self.folder.path, first, snapshot.shape(self))
             left = first.get("world_size", 1)
-            saved = [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
-        self.folder.create(self._settings(), self.resume or again, job)
-        self.folder.truncate_metrics(saved[0]["iteration"] if saved[0] else 0)
-        return saved
+            return [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
+        self.folder.create(self._settings().plain(), again, distributed.job())
+        self.folder.truncate_metrics(0)
+        return [None] * world
 
-    def _settings(self) -> dict[str, Any]:
+    def _take_over(self) -> None:
+        """Write into the folder of a run that is resumed: its settings as they are now, no later metrics."""
+        self.folder.create(self._settings().plain(), True, distributed.job())
+        self.folder.truncate_metrics(self.iteration)
+
+    def _began_here(self) -> bool:
+        """Whether a rank died, torchrun started all of them anew, and the run in the folder is theirs."""
+        return distributed.restarted() and self.folder.is_of(distributed.job())
+
+    def _settings(self) -> resuming.Settings:
         """What config.json keeps."""
-        return {"train": self.config.model_dump(mode="json"), "scenario": self.scenario.model_dump(mode="json")}
+        return resuming.Settings(self.config, self.scenario)
 
     def _refuse_repetition(self) -> None:
         """A process torchrun began in place of one that stopped for good would come to the same end."""
-        if distributed.restarted() and self.folder.is_of(distributed.job()):
-            reason = self.folder.why_stopped(self._settings())
+        if self._began_here():
+            reason = self.folder.why_stopped(self._settings().plain())
             if reason is not None:
                 raise TrainingError(f"not started again, as the same would happen: {reason}")
-
-    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
-        """What is resumed must have the networks and the grids of what was saved."""
-        shape = self._shape()
-        for name, before in saved.get("shape", {"format": "an older one"}).items():
-            if shape.get(name) != before:
-                raise TrainingError(
-                    f"{self.folder.path} holds a run with {name} = {before}, these settings give {shape.get(name)}: "
-                    "resume with the scenario and the settings it began with, or start anew with another --out"
-                )
-
-    def _shape(self) -> dict[str, Any]:
-        """Settings that a checkpoint's tensors depend on."""
-        c = self.config
-        return {
-            "algorithm": c.algorithm, "share_parameters": c.share_parameters, "hidden": list(c.hidden),
-            "num_grids": c.num_grids, "obs [grids, prosumers, entries]": list(self.obs.shape),
-        }  # fmt: skip
 
     def _warm_up(self, bar: TrainingProgress) -> None:
         """Compile the step and take validation's references before the clock starts."""
         if self.progress >= 1.0 or self.on_plateau:
             return
-        distributed.by_first(self.validation.prepare)
+        if note := distributed.by_first(self.validation.prepare).note:
+            bar.message(note)
         if self.config.compile:
             start = time.perf_counter()
             bar.message("compiling the step (the next run finds it in the cache) …")
@@ -195,8 +209,12 @@ class Training:
         self.env_steps += self.steps_per_iteration
         self.seconds += elapsed
         record = distributed.averaged(self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed))
-        self._stop_if_broken(record)
+        self.score = None
+        self._stop_if(broken_number(record))
         due = self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0
+        between = not due and self.seconds - self.saved_s >= 60 * self.config.checkpoint_minutes
+        if due or between:
+            self._stop_if_weights_broke()
         if due:
             record |= self._validate()
         if distributed.is_first():
@@ -204,19 +222,28 @@ class Training:
             write_scalars(board, record, self.env_steps)
         if due:
             self._checkpoint()
+        elif between:
+            self.save("last")  # its time is not counted: it could end the run without a last validation
         bar.update(record)
 
-    def _stop_if_broken(self, record: dict[str, Any]) -> None:
-        """End the run where a loss is not finite; what was saved before stays."""
-        for key, value in record.items():
-            if key.startswith("loss") and not math.isfinite(value):
-                reason = (
-                    f"{key} became {value} at iteration {self.iteration}: last good checkpoint: "
-                    f"{self.folder.checkpoints / 'last'}; lower --learning_rate ({self.config.learning_rate}) and "
-                    "--resume"
-                )
-                distributed.by_first(partial(self.folder.mark_stopped, reason))
-                raise TrainingError(reason)
+    def _stop_if_weights_broke(self) -> None:
+        """End the run on all ranks where on any of them the learner is not finite."""
+        fault = broken_weights(self.learner, self.obs)
+        if distributed.mean_over_ranks(torch.tensor(float(fault is not None))) > 0:
+            self._stop_if(fault or "the weights of another rank are not finite")
+
+    def _stop_if(self, fault: str | None) -> None:
+        """End the run where there is a fault; what was saved before stays."""
+        if fault is None:
+            return
+        rate = f"lower --learning_rate ({self.config.learning_rate})"
+        if distributed.by_first(self.folder.can_resume):
+            way_on = f"last good checkpoint: {self.folder.checkpoints / 'last'}; {rate} and --resume"
+        else:
+            way_on = f"nothing was saved before; {rate} and start anew with another --out"
+        reason = f"{fault} at iteration {self.iteration}: {way_on}"
+        distributed.by_first(partial(self.folder.mark_stopped, reason))
+        raise TrainingError(reason)
 
     def _record(
         self, collected: Collected, logs: dict[str, Any], parts_s: dict[str, float], elapsed: float
@@ -233,14 +260,15 @@ class Training:
             "learning_reward": listed(collected.learning_reward),
             **{k: listed(v) if isinstance(v, Tensor) else v for k, v in logs.items()},
             "clamped": float(self.state.clamped.float().mean()),
+            "nonfinite": float(self.state.nonfinite.float().mean()),
         }  # fmt: skip
 
     def _validate(self) -> dict[str, Any]:
         """Score on validation weeks."""
         start = self.clock()
         result = distributed.by_first(lambda: self.validation.run(self.controller()))
-        better = result["score"] > self.best
-        self.best, self.stale = (result["score"], 0) if better else (self.best, self.stale + 1)
+        self.score = score = result["score"]
+        self.best, self.stale = (score, 0) if score > self.best else (self.best, self.stale + 1)
         self.seconds += distributed.by_first(lambda: self.clock() - start)
         self.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}
@@ -269,75 +297,41 @@ class Training:
             "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
-            "validation_score": self.best, "stale": self.stale,
+            "validation_score": _finite(self.score), "best_score": _finite(self.best), "stale": self.stale,
         }  # fmt: skip
 
     def save(self, name: str, resumable: bool = True) -> None:
         """Write a checkpoint; a resumable one holds all that the next iteration depends on."""
-        ranks = None
-        if resumable:
-            training = {
-                "world_size": distributed.world_size(), "shape": self._shape(), "learner": self.learner.state_dict(),
-                "state": dict(self.state._asdict()), "obs": self.obs, "rng": _rng_state(self.device),
-                "iteration": self.iteration, "seconds": self.seconds, "env_steps": self.env_steps,
-                "best": self.best, "validated": self.validated, "stale": self.stale,
-            }  # fmt: skip
-            ranks = distributed.gathered(training)
+        ranks = distributed.gathered(snapshot.take(self)) if resumable else None
         distributed.by_first(lambda: self.folder.save(name, self.learner.actor.state_dict(), ranks, self._about()))
+        if resumable:
+            self.saved_at, self.saved_s = self.iteration, self.seconds
 
-    def _restore(self, saved: dict[str, Any]) -> list[str]:
-        """Take over what was saved; returns what to tell."""
-        self.learner.load_state_dict(saved["learner"])
-        self.iteration, self.seconds = saved["iteration"], saved["seconds"]
-        self.env_steps, self.best, self.validated = saved["env_steps"], saved["best"], saved["validated"]
-        self.stale = saved.get("stale", 0)  # absent in runs begun before it was counted
-        before, now = saved.get("world_size", 1), distributed.world_size()
-        if before != now:
-            distributed.seed_rank(self.config.seed + self.iteration)
-            return [f"resumed with {now} processes a run of {before}: weights go on, grids start afresh"]
-        self.state = State(**{k: v.to(self.device) for k, v in saved["state"].items()})
-        self.obs = saved["obs"].to(self.device)
-        _set_rng_state(saved["rng"], self.device)
-        return [f"resumed at iteration {self.iteration}"]
 
-    @contextmanager
-    def _tensorboard(self) -> Iterator[Any]:
-        if not distributed.is_first():
-            yield None
-            return
-        from torch.utils.tensorboard.writer import SummaryWriter
-
-        writer = SummaryWriter(str(self.folder.path), purge_step=self.env_steps or None)
-        try:
-            yield writer
-        finally:
-            writer.close()
+def _finite(x: float | None) -> float | None:
+    """A number for JSON, which has no infinity."""
+    return x if x is not None and math.isfinite(x) else None
 
 
 def resolve_device(name: str) -> torch.device:
     """The torch device a configuration names; `auto` takes cuda where there is one.
 
     Raises:
-        TrainingError: cuda is asked for and not there, or torch knows no such device.
+        TrainingError: a GPU is asked for that is not there, or torch knows no such device or cannot use it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(f"device = {name!r}: torch sees no CUDA GPU here; use --device cpu, or auto")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise TrainingError(f"device = {name!r}: torch knows no such device; use auto, cpu, cuda or cuda:1") from None
-
-
-def _rng_state(device: torch.device) -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+    if device.type == "cuda" and (device.index or 0) >= (gpus := torch.cuda.device_count()):
+        raise TrainingError(f"device = {name!r}: torch sees {gpus} CUDA GPUs here, cuda:0 to cuda:{gpus - 1}")
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=device).item()
+        except (RuntimeError, NotImplementedError, AssertionError):
+            raise TrainingError(f"device = {name!r}: torch cannot compute there; use auto, cpu or cuda") from None
+    return device

@@ -12,9 +12,11 @@ from smartgrid_core.controllers import OptimumController, grid_only_config, make
 from smartgrid_core.controllers.episode import EpisodeRecord, cost_j, prosumer_cost_j, run_episode
 from smartgrid_core.controllers.protocol import Controller
 from smartgrid_core.kpis import kpis
+from trainer.scoreboard import MIN_DENOMINATOR
 
 BASELINES = ("self-consumption", "time-of-use")  # whose scores are shown beside the policy's
 MAX_PLANNED = 64  # prosumers up to which the optimum is planned; its linear program grows with them
+LEAST_BILL = 0.01  # EUR per episode below which savings are no share of it, but plain EUR
 MAX_SERIES = 4_000_000  # values of a series up to which indicators are taken, half a gigabyte in all
 UNTOLD = ("decision_us",)  # an indicator of the machine, not of the policy
 
@@ -25,13 +27,16 @@ class References(NamedTuple):
     grid_only_j: np.ndarray  # [E, N] EUR, J of every prosumer without battery and neighbours
     saving: float  # EUR per episode: what the score counts as 1
     baselines: dict[str, float]  # scores of the rules
+    note: str | None = None  # what to tell where a score of 1 is not the optimum although that was planned
 
 
 class Validation:
     """Fixed episodes of the validation split with their references, computed once.
 
-    Up to `MAX_PLANNED` prosumers a score of 1 is perfect foresight, as in the scoreboard; beyond, where planning takes
-    longer than training, it is a bill of zero: scores of one scenario compare, those of different kinds do not.
+    Up to `MAX_PLANNED` prosumers a score of 1 is perfect foresight, as in the scoreboard. Beyond, where planning takes
+    longer than training, it is a bill of zero; so it is where even perfect foresight saves less than 1 % of the bill
+    and the scoreboard has no score, as nearly nothing over nearly nothing would be noise: the least cost still wins.
+    Scores of one scenario compare, those of different kinds do not.
     """
 
     def __init__(self, scenario: GridConfig, episodes: int, device: torch.device, compile: bool = False):
@@ -46,9 +51,9 @@ class Validation:
             bare = Simulator(grid_only_config(self.scenario), len(self.seeds), self.device, split="validation")
             grid_only = prosumer_cost_j(run_episode(bare, make_controller("idle"), seed=self.seeds, keep_series=False))
             cost = float(grid_only.sum(1).mean())
-            saving = max(cost - self._optimum() if is_planned(self.scenario) else abs(cost), 1e-9)
+            saving, note = self._saving(cost)
             scores = {name: (cost - self._mean_cost(make_controller(name))) / saving for name in BASELINES}
-            self._references = References(grid_only, saving, scores)
+            self._references = References(grid_only, saving, scores, note)
         return self._references
 
     def run(self, controller: Controller) -> dict[str, Any]:
@@ -60,6 +65,19 @@ class Validation:
         score = (float(references.grid_only_j.sum(1).mean()) - cost) / references.saving
         result = {"score": score, "cost_eur": cost, "baselines": references.baselines}
         return result | ({"kpis": _means(record, references.grid_only_j)} if series else {})
+
+    def _saving(self, cost: float) -> tuple[float, str | None]:
+        """What the score counts as 1 where grid_only costs `cost`, EUR per episode, and what there is to tell."""
+        bill = abs(cost) if abs(cost) >= LEAST_BILL else 1.0
+        if not is_planned(self.scenario):
+            return bill, None
+        saving = cost - self._optimum()
+        if saving > 0 and saving >= MIN_DENOMINATOR * abs(cost):
+            return saving, None
+        return bill, (
+            f"even perfect foresight saves only {max(saving, 0.0):.2f} EUR of grid_only's {cost:.2f} EUR per episode: "
+            f"validation scores are savings as a share of {bill:.2f} EUR"
+        )
 
     def _optimum(self) -> float:
         """Mean J of perfect foresight, EUR per episode."""

@@ -42,7 +42,15 @@ def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
         weights = weights | {"log_std": log_std}
     actor.load_state_dict({name: weights[name] for name in actor.state_dict()})
     actor.network.keep_units()
-    return f"starting with the actors of {path} ({there['algorithm']}, score {there['validation_score']:.3f})"
+    score = there.get("validation_score")  # None: saved between two validations
+    scored = "not validated" if score is None else f"score {score:.3f}"
+    started = f"starting with the actors of {path} ({there['algorithm']}, {scored})"
+    if there["hold_h"] != own["hold_h"]:
+        started += (
+            f"; they held actions for {there['hold_h']:g} h and now do for {own['hold_h']:g} h, so scores differ "
+            f"at first: --hold_h {there['hold_h']:g} keeps theirs"
+        )
+    return started
 
 
 def _check_fit(

@@ -214,6 +214,7 @@ extern "C" void run(const void* const* in, void* const* out, long n, int threads
   shared(in, u);
   const long full = n / W;
   const bool past = n % 16 == 0 && n * {pad_out} > BEYOND_CACHE;
+  threads = worth_waking(threads, full);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {{
 #pragma omp for schedule(static)

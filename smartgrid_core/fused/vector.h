@@ -26,6 +26,11 @@ static inline I splat(int32_t x) { return x + I{}; }
 static inline F load(const float* p) { __builtin_prefetch(p + 2 * W); F x; std::memcpy(&x, p, sizeof x); return x; }
 static inline I load(const int32_t* p) { I x; std::memcpy(&x, p, sizeof x); return x; }
 static inline I load(const uint8_t* p) { U x; std::memcpy(&x, p, sizeof x); return __builtin_convertvector(x, I) != 0; }
+// Threads for so many blocks: to wake one for fewer than some of them costs more than it saves.
+static inline int worth_waking(int threads, long blocks) {
+  const long most = blocks / 4;
+  return most < 1 ? 1 : most < threads ? (int)most : threads;
+}
 // Past the caches where results are larger than they are: an ordinary store reads the line first.
 #define BEYOND_CACHE (1 << 20)
 static inline void store(float* p, F x, bool past) {

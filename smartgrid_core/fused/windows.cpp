@@ -62,6 +62,7 @@ extern "C" void run(
   const Job j{out, table, first, then, change, scale, scale_then, steps, width, agents, grids};
   const long blocks = (grids + W - 1) / W, all = blocks * agents;
   const bool past = grids % 16 == 0 && steps * width * agents * grids * 4 > BEYOND_CACHE;
+  threads = worth_waking(threads, all);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     std::vector<float> scratch(W * padded(steps * width));

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import trainer.memory as memory_module
 from smartgrid_core import GridConfig, Simulator
-from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
+from smartgrid_core.errors import ConfigError
+from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
 from tests.trainer.test_algorithms import learner_of
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config, scaled_to
-from trainer.learner import make_learner
-from trainer.memory import estimate
+from trainer.learner import _kind, make_learner
+from trainer.memory import estimate, outline
 from trainer.train import Training
 
 MIB = 1 << 20
@@ -65,9 +69,49 @@ def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
         state, obs = collected.state, collected.obs
         learner.update(0.0)
         peaks.append(status("VmHWM") - before)
-    assert 0.5 * expected < max(peaks) < 2 * expected, (max(peaks) // MIB, expected // MIB)
+    torch.save(learner.state_dict(), io.BytesIO())  # as a checkpoint is put together
+    highest = status("VmHWM") - before
+    assert 0.5 * expected < highest < 2 * expected, (highest // MIB, expected // MIB)
     filling = learner.experience_bytes / 4 if algorithm == "qmix" else 0  # the replay memory, within the estimate
     assert peaks[3] - peaks[1] < 0.1 * expected + filling, [peak // MIB for peak in peaks]
+
+
+@pytest.mark.usefixtures("quick_profiles")
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_sizes_are_known_before_anything_is_allocated(algorithm: str, shared: bool) -> None:
+    learner, sim = learner_of(algorithm, share_parameters=shared)
+    config = TrainConfig.model_validate(
+        {"algorithm": algorithm, "share_parameters": shared, "num_grids": 4, "horizon": 4, "hidden": (16,),
+         "ppo": {"minibatches": 2}, "shac": {"critic_batch": 32}, "qmix": {"replay": 256, "batch": 32}}
+    )  # fmt: skip
+    drawn = torch.get_rng_state()
+    outlined = outline(_kind(algorithm), config, sim)
+    assert torch.equal(torch.get_rng_state(), drawn), "what is drawn next does not depend on the question"
+    assert estimate(outlined, [sim]) == estimate(learner, [sim])
+    assert all(x.is_meta for x in outlined.actor.state_dict().values())
+
+
+@pytest.mark.usefixtures("quick_profiles")
+@pytest.mark.parametrize(
+    ("algorithm", "fields", "words"),
+    [
+        ("mappo", {}, "add --share_parameters true; or lower --num_grids"),
+        ("mappo", {"share_parameters": True}, r"free on cpu: lower --num_grids \(2\) or --horizon \(400\)"),
+        ("qmix", {"share_parameters": True}, "lower --qmix.replay"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_a_remedy_and_not_begun(
+    algorithm: str, fields: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_module, "available_bytes", lambda _: 4 * MIB)
+    sim = Simulator(community(20), 2)
+    config = TrainConfig.model_validate({"algorithm": algorithm, "num_grids": 2, "horizon": 400, **fields})
+    weights: list[Any] = []
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda x, *_, **__: weights.append(x.device.type) or x)
+    with pytest.raises(ConfigError, match=words):
+        make_learner(config, sim)
+    assert set(weights) <= {"meta"}
 
 
 def test_presets_shrink_with_large_communities_unless_given() -> None:

@@ -139,6 +139,48 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         seeds.check(population(tmp_path), True, 1)
 
 
+def test_what_is_no_run_is_not_removed(tmp_path: Path) -> None:
+    p = population(tmp_path)
+    foreign = p.run_folder(3) / "thesis" / "chapter.md"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("all of it")
+    for attempt in (lambda: seeds.check(p, False, 1), lambda: seeds._start(p, 3, [], silent=False)):
+        with pytest.raises(ConfigError, match=r"seed-3 is no run's folder: move it away"):
+            attempt()
+    assert foreign.read_text() == "all of it"
+
+
+def test_weights_that_cannot_be_resumed_are_not_removed(tmp_path: Path) -> None:
+    p = population(tmp_path)
+    leave(p, 2, 0.5)  # complete: nothing has to be resumed
+    leave(p, 3, 0.5, iteration=1)
+    for seed in (2, 3):
+        for path in p.run_folder(seed).glob("checkpoints/*/training*.pt"):
+            path.unlink()
+    for attempt in (lambda: seeds.check(p, True, 1), lambda: seeds._start(p, 3, [], silent=False)):
+        with pytest.raises(ConfigError, match="seed-3 holds trained weights and nothing to resume them from"):
+            attempt()
+    assert (p.run_folder(3) / "checkpoints/best/weights.safetensors").is_file()
+
+
+def test_what_was_killed_before_its_first_checkpoint_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its configuration was written, and while its first weights were."""
+    p = population(tmp_path)
+    early, late = RunFolder(p.run_folder(2)), RunFolder(p.run_folder(3))
+    early.checkpoints.mkdir(parents=True)
+    (early.path / ".config.x1.json").write_text("{")
+    late.create({}, resume=False)
+    (late.checkpoints / ".last.x2").mkdir()
+    (late.checkpoints / ".last.x2/weights.safetensors").write_bytes(b"half")
+    seeds.check(p, True, 1)
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    for seed in (2, 3):
+        seeds._start(p, seed, [], silent=False).wait()
+        assert not p.run_folder(seed).exists()
+
+
 @pytest.mark.slow
 def test_a_seed_of_several_is_the_run_of_that_seed_alone(tmp_path: Path) -> None:
     """Bit for bit, side by side; they can be continued; a folder killed before its first checkpoint is begun anew."""

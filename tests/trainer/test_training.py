@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -17,11 +20,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
+from smartgrid_core.fused.build import compiler
 from smartgrid_core.kpis import KPIS
+from smartgrid_core.types import RewardParts
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from tests.trainer.training_process import Unvalidated
 from trainer.actors import GaussianActor
-from trainer.config import ALGORITHMS, TrainConfig, load_train_config
+from trainer.config import ALGORITHMS, PpoConfig, TrainConfig, load_train_config
 from trainer.metrics import LISTED, listed
 from trainer.networks import StackedMLP, clip_gradients_per_agent
 from trainer.policy import load_policy
@@ -92,19 +97,31 @@ def test_resume_continues_bit_for_bit(
     assert logged == [1, 2, 3, 4]
 
 
-def test_interruption_saves_and_resumes(tmp_path: Path, scenario: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training(TrainConfig.model_validate(SMALL), scenario, tmp_path / "run", resume=False)
-    collect = training.learner.collect
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize(
+    "algorithm", ["ippo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mappo", "qmix", "shac"))]
+)
+def test_a_preset_resumes_bit_for_bit(
+    tmp_path: Path, scenario: GridConfig, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the step compiled and the hold, horizon and minibatches it ships with."""
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    fields = {"algorithm": algorithm, "num_grids": 8, "final_learning_rate": 1.0, "qmix.epsilon_end": 1.0}
+    preset = load_train_config("cpu", fields | {"max_minutes": 60, "validations": 1})
+    assert preset.compile
 
-    def interrupted(*arguments: object) -> object:
-        if training.iteration == 1:
-            raise KeyboardInterrupt
-        return collect(*arguments)  # type: ignore[arg-type]
+    def run(folder: Path, iterations: int, resume: bool = False) -> Training:
+        config = preset.model_copy(update={"iterations": iterations})
+        training = Training(config, scenario, folder, resume)
+        training.run()
+        return training
 
-    monkeypatch.setattr(training.learner, "collect", interrupted)
-    training.run()
-    assert training.iteration == 1
-    assert _run(tmp_path / "run", scenario, resume=True).iteration == 3
+    whole = run(tmp_path / "whole", 4)
+    run(tmp_path / "parts", 2)
+    parts = run(tmp_path / "parts", 4, resume=True)
+    assert parts.iteration == 4
+    assert_same(whole.learner.state_dict(), parts.learner.state_dict())
+    assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
 
 
 @pytest.mark.usefixtures("quick_profiles")
@@ -115,7 +132,7 @@ def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
 
     def interrupted(self: Training, *arguments: Any) -> None:
         if self.iteration == 1:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         iterate(self, *arguments)
 
     monkeypatch.setattr(Training, "_iterate", interrupted)
@@ -179,7 +196,7 @@ def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path, sc
     _run(tmp_path / "run", scenario, iterations=1)
     before = (tmp_path / "run/config.json").read_bytes()
     for field, value in (("num_grids", 8), ("algorithm", "shac")):
-        with pytest.raises(TrainingError, match=field):
+        with pytest.raises(ConfigError, match=field):
             _run(tmp_path / "run", scenario, resume=True, **{field: value})
     assert (tmp_path / "run/config.json").read_bytes() == before
 
@@ -280,6 +297,14 @@ def test_a_run_tells_where_its_time_goes_and_how_it_compares(tmp_path: Path, sce
     assert {f"kpi/{kpi.name}" for kpi in KPIS} - names <= {"kpi/decision_us"}
     assert {"train/gradient_norm/agent_4", "time/env_s", "time/agent_steps_per_s", "validation/validation_score",
             "validation/validation_baselines/time-of-use", "train/learning_rate"} <= names  # fmt: skip
+    assert {f"reward/reward_{part}/agent_4" for part in RewardParts._fields} <= names
+    for key in ("kl_approx", "clip_fraction", "entropy", "loss_objective", "loss_critic"):
+        assert events.Scalars(f"train/{key}")[-1].value == pytest.approx(line[key])
+    for group, key in (("train", "explained_variance"), ("train", "std"), ("reward", "reward_cost")):
+        logged = events.Scalars(f"{group}/{key}/mean")[-1].value
+        assert logged == pytest.approx(sum(line[key]) / len(line[key]))
+    of_a_normal = 0.5 * math.log(2 * math.pi * math.e)
+    assert line["entropy"] == pytest.approx(3 * sum(math.log(s) + of_a_normal for s in line["std"]) / 5, abs=0.1)
 
 
 def test_long_lists_are_told_in_groups() -> None:
@@ -368,6 +393,20 @@ def test_actor_is_bounded_and_standardised() -> None:
     assert torch.allclose(std, torch.full_like(std, 0.3))
 
 
+@pytest.mark.parametrize("limit", ["minimum", "maximum"])
+def test_exploration_learns_from_wherever_it_may_start(limit: str) -> None:
+    """And what is logged of it is what acts, also where a step leaves its limits."""
+    field = PpoConfig.model_json_schema()["properties"]["initial_std"]
+    actor = GaussianActor(2, 3, 1, (8,), initial_std=field[limit])
+    actor(torch.randn(5, 2, 3))[1].sum().backward()
+    assert actor.log_std.grad is not None
+    assert actor.log_std.grad.abs().min() > 0
+    with torch.no_grad():
+        actor.log_std.fill_(9.0)
+    assert torch.equal(actor.std().expand(5, 2, 1), actor(torch.randn(5, 2, 3))[1])
+    assert actor.std().max() < 1.65
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -376,6 +415,8 @@ def test_actor_is_bounded_and_standardised() -> None:
         (["--hold_h", "5"], "hold_h"),
         (["--learning_rat", "1e-3"], "learning_rat"),
         (["--ppo.epochs", "0"], "ppo.epochs"),
+        (["--ppo.initial_std", "1.7"], "ppo.initial_std"),
+        (["--ppo.initial_std", "0.01"], "ppo.initial_std"),
         (["--algorithm", "dqn"], "algorithm"),
         (["--prosumers.0.battery.charge_efficiency", "1.3"], "charge_efficiency"),
         (["--num_grids", "100000000000"], "GiB"),
@@ -399,6 +440,16 @@ def test_presets_load_and_cuda_is_refused_where_there_is_none() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="--device cpu"):
             resolve_device("cuda")
+
+
+def test_a_device_nothing_can_be_computed_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TrainingError, match="'meta': torch cannot compute there"):
+        resolve_device("meta")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(TrainingError, match="'cuda:7': torch sees 2 CUDA GPUs here, cuda:0 to cuda:1"):
+        resolve_device("cuda:7")
+    assert [str(resolve_device(name)) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
 
 
 def test_checkpoint_replacement_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

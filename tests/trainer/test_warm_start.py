@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+import trainer.train as train_module
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
 from tests.trainer.test_training import SMALL
-from trainer.config import TrainConfig
+from tests.trainer.training_process import Unvalidated
+from trainer.config import ALGORITHMS, TrainConfig
 from trainer.policy import load_policy
+from trainer.runs import load_checkpoint
 from trainer.train import Training
 
 pytestmark = pytest.mark.usefixtures("quick_profiles")
@@ -48,6 +51,38 @@ def test_a_warm_run_acts_like_its_start(tmp_path: Path, before: str, after: str,
     warm.learner.update(0.0)
     torch.testing.assert_close(warm.learner.actor.decide(warm.obs), expected, atol=1e-4, rtol=0)
     assert "starting with the actors" in warm.news[0]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_loaded_units_outlive_an_end_before_the_first_batch(
+    tmp_path: Path, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the step is compiled: what is resumed still begins with the weights' own units."""
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    path = trained(tmp_path / "a", algorithm)
+    warm = start(tmp_path / "b", algorithm, warm_start=path)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_warm_up", interrupted)
+        warm.run()
+    assert warm.iteration == 0
+    again = Training(warm.config, warm.scenario, tmp_path / "b", resume=True)
+    again.run()
+    assert again.iteration == 1
+    weights, _ = load_checkpoint(path)
+    for name in ("mean", "inverse_spread"):
+        assert torch.equal(getattr(again.learner.actor.network, name), weights[f"network.{name}"])
+
+
+def test_another_hold_is_told(tmp_path: Path) -> None:
+    path = trained(tmp_path / "a", "shac", hold_h=0.25)
+    told = start(tmp_path / "b", "ippo", warm_start=path).news[0]
+    assert "held actions for 0.25 h and now do for 1 h" in told
+    assert "--hold_h 0.25" in told
+    assert "held" not in start(tmp_path / "c", "ippo", warm_start=path, hold_h=0.25).news[0]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 import smartgrid_core.simulator as simulator_module
@@ -22,6 +23,7 @@ from tests.smartgrid_core.communities import profiles
 from trainer.config import TrainConfig
 from trainer.runs import RunFolder
 from trainer.train import Training
+from trainer.validation import References
 
 SETTINGS: dict[str, Any] = {
     "num_grids": 4, "horizon": 2, "hold_h": 0.25, "ppo": {"minibatches": 2, "epochs": 2}, "hidden": (16,),
@@ -34,19 +36,22 @@ class Unvalidated:
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
-    def prepare(self) -> None: ...
+    def prepare(self) -> References:
+        return References(np.zeros((1, 1)), 1.0, {})
 
     def run(self, _: object) -> dict[str, float]:
         return {"score": 0.0, "cost_eur": 0.0}
 
 
-def train(folder: Path, iterations: int) -> Training:
+def train(folder: Path, iterations: int, compile: bool = False) -> Training:
     """Train to the end, from where an earlier life left it; every iteration is a checkpoint."""
     resume = RunFolder(folder).can_resume()
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     scenario = GridConfig.load("community-5", episode_days=1, network={"power_flow": False})
-    config = TrainConfig.model_validate(SETTINGS | {"iterations": iterations, "validations": iterations})
+    config = TrainConfig.model_validate(
+        SETTINGS | {"iterations": iterations, "validations": iterations, "compile": compile}
+    )
     with patch.object(train_module, "Validation", Unvalidated), patch.object(
         simulator_module, "load_profiles", lambda config: profiles(config.num_agents)
     ):  # fmt: skip
@@ -57,13 +62,13 @@ def train(folder: Path, iterations: int) -> Training:
 
 def main() -> None:
     torch.set_num_threads(1)  # before the first fork: a pool of threads does not survive one
-    folder, iterations = Path(sys.argv[1]), int(sys.argv[2])
+    folder, iterations, compile = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
     os.write(1, b"ready\n")
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
             os.dup2(2, 1)  # the progress goes elsewhere
-            train(folder, iterations)
+            train(folder, iterations, compile)
             os._exit(0)
         os.write(1, f"{pid}\n".encode())
         _, status = os.waitpid(pid, 0)

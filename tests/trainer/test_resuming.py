@@ -1,0 +1,170 @@
+"""--resume goes on with what a run began with: options change what may change, and nothing else goes unsaid."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import trainer.train as train_module
+from smartgrid_core import GridConfig, list_scenarios
+from smartgrid_core.errors import ConfigError
+from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
+from tests.trainer.runs_small import CLI, SMALL, lines, run
+from tests.trainer.training_process import Unvalidated
+from trainer import train_cli
+from trainer.config import TrainConfig
+from trainer.resuming import FREE, Settings, check, stored
+from trainer.runs import RunFolder
+from trainer.train_cli import main as train_main
+
+pytestmark = pytest.mark.usefixtures("quick_profiles")
+
+
+@pytest.fixture
+def unvalidated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    monkeypatch.setattr(train_cli, "_announce", lambda *_: None)  # which asks for validation's simulator
+
+
+def begun(folder: Path, *options: str) -> dict[str, Any]:
+    """A run that the command began and ended; its config.json."""
+    given = ["--scenario=high-solar", "--learning_rate=1e-3", "--gamma=0.95", "--iterations=2", *CLI]
+    assert train_main([*given, *options, "--out", str(folder)]) == 0
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.usefixtures("unvalidated")
+def test_options_lie_over_the_stored_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the default scenario nor the preset of an algorithm or device takes a field's place."""
+    before = begun(tmp_path / "run")
+    given = ["--iterations=3", "--learning_rate=5e-4", "--threads=1"]
+    assert train_main(["--resume", *given, "--no-evaluate", "--out", str(tmp_path / "run")]) == 0
+    after = json.loads((tmp_path / "run/config.json").read_text())
+    assert after["scenario"] == before["scenario"]
+    assert after["train"] == before["train"] | {"iterations": 3, "learning_rate": 5e-4, "threads": 1}
+    assert [line["iteration"] for line in lines(tmp_path / "run")] == [1, 2, 3]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "changed by --resume: learning_rate = 0.001, now 0.0005" in said
+    assert "gamma" not in said
+
+
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--gamma=0.9"], "gamma = 0.95, now 0.9"),
+        (["--hold_h=0.25"], "hold_h"),
+        (["--seed=4"], "seed = 0, now 4"),
+        (["--scenario=community-5", "--episode_days=1"], "scenario.name = 'high-solar', now 'community-5'"),
+        (["--tariff.import_eur_per_kwh=0.9"], "scenario.tariff.import_eur_per_kwh"),
+        (["--algorithm=mappo"], "algorithm = 'ippo', now 'mappo'"),
+        (["--shac.adam_betas=[0.9, 0.99]"], "shac.adam_betas"),
+        (["--qmix.replay=80"], "qmix.replay"),
+        (["--qmix.mixing=8"], "qmix.mixing"),
+        (["--validation_episodes=3"], "validation_episodes"),
+    ],
+)
+def test_what_would_change_what_is_learned_is_refused(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path / "run")
+    before = (tmp_path / "run/config.json").read_bytes()
+    assert train_main(["--resume", "--iterations=4", *options, "--no-evaluate", "--out", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize("fields", [{"qmix": SMALL["qmix"] | {"replay": 80}}, {"qmix": SMALL["qmix"] | {"mixing": 8}}])
+def test_another_memory_is_refused_before_anything_is_written(tmp_path: Path, fields: dict[str, Any]) -> None:
+    run(tmp_path / "run", algorithm="qmix")
+    before = (tmp_path / "run/config.json").read_bytes()
+    with pytest.raises(ConfigError, match="qmix"):
+        run(tmp_path / "run", resume=True, **({"algorithm": "qmix", "iterations": 5} | fields))
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("unvalidated")
+def test_training_state_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    path, before = tmp_path / "run/checkpoints/last/training.pt", (tmp_path / "run/config.json").read_bytes()
+    content = torch.load(path, weights_only=True)
+    content["learner"]["actor"]["log_std"] = torch.zeros(7, 1)
+    torch.save(content, path)
+    with pytest.raises(ConfigError, match=r"checkpoints is damaged.*log_std.*begin anew"):
+        run(tmp_path / "run", resume=True, iterations=5)
+    del content["obs"]
+    torch.save(content, path)
+    with pytest.raises(ConfigError, match="begin anew"):
+        run(tmp_path / "run", resume=True, iterations=5)
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+def test_a_longer_run_is_validated_and_saved_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "Validation", Unvalidated)
+    fields = {"iterations": 4, "validations": 4, "keep_checkpoints": 9}
+    run(tmp_path / "run", **fields)
+    run(tmp_path / "run", resume=True, **(fields | {"iterations": 8}))
+    validated = [line["iteration"] for line in lines(tmp_path / "run") if "validation_score" in line]
+    assert validated == [1, 2, 3, 4, 6, 8]
+    assert (tmp_path / "run/checkpoints/000006").is_dir()
+
+
+def test_every_scenario_and_preset_is_the_same_after_it_was_stored(tmp_path: Path) -> None:
+    for name in list_scenarios():
+        folder, settings = RunFolder(tmp_path / name), Settings(TrainConfig(), GridConfig.load(name))
+        folder.create(settings.plain(), resume=False)
+        assert check(folder.path, stored(folder.path), settings) == []
+
+
+def test_free_fields_are_fields() -> None:
+    plain = TrainConfig().model_dump()
+    for name in FREE:
+        table, _, field = name.rpartition(".")
+        assert field in (plain[table] if table else plain), name
+
+
+def test_data_may_move_and_a_run_of_an_older_version_is_read(tmp_path: Path) -> None:
+    before, after = (community(2, profiles={"source": "csv", "path": path}) for path in ("/a/load.csv", "/b/load.csv"))
+    config = TrainConfig()
+    assert check(tmp_path, Settings(config, before), Settings(config, after)) == []
+    other = community(2, profiles={"source": "csv", "path": "/b/other.csv"})
+    with pytest.raises(ConfigError, match=r"scenario\.profiles\.path"):
+        check(tmp_path, Settings(config, before), Settings(config, other))
+    described = before.model_copy(update={"description": "in other words"})
+    assert check(tmp_path, Settings(config, before), Settings(config, described)) == []
+    plain = Settings(config, before).plain()
+    del plain["train"]["checkpoint_minutes"], plain["train"]["patience"]
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    assert stored(tmp_path) == Settings(config, before)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"train": {}}', '{"train": {"epochz": 1}, "scenario": {}}'])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        stored(tmp_path)
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        stored(tmp_path / "none")
+
+
+def test_seeds_that_have_not_begun_are_trained_like_the_others_or_not_at_all(tmp_path: Path) -> None:
+    arguments = Namespace(scenario=None, algorithm=None, device=None, out=tmp_path, seeds=2, resume=True)
+    fresh = train_cli._begun(arguments, {"gamma": 0.9}, {})
+    for seed in (0, 1):
+        config = fresh.train.model_copy(update={"seed": seed, "threads": 1})
+        folder = RunFolder(tmp_path / f"seed-{seed}")
+        folder.create(fresh._replace(train=config).plain(), resume=False)
+        folder.save("last", {"w": torch.ones(1)}, {"iteration": 1}, {"iteration": 1})
+    more = train_cli._settings_of_seeds(tmp_path, arguments, {"iterations": 7}, {})
+    assert (more.train.gamma, more.train.iterations, more.train.seed) == (0.9, 7, 0)
+    arguments.seeds = 3
+    with pytest.raises(ConfigError, match=r"not every seed has begun.*gamma"):
+        train_cli._settings_of_seeds(tmp_path, arguments, {}, {})
+    same = train_cli._settings_of_seeds(tmp_path, arguments, {"gamma": 0.9}, {})
+    assert same.train.gamma == 0.9

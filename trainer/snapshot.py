@@ -1,0 +1,76 @@
+"""All that a run's next iteration depends on: taken from it for a checkpoint, and put back to resume bit for bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from smartgrid_core import State
+from trainer import distributed
+from trainer.files import damage_told
+
+if TYPE_CHECKING:
+    from trainer.train import Training
+
+COUNTERS = ("iteration", "seconds", "env_steps", "best", "score", "validated", "stale")
+
+
+def shape(training: Training) -> dict[str, Any]:
+    """What a checkpoint's tensors depend on."""
+    c = training.config
+    return {
+        "algorithm": c.algorithm, "share_parameters": c.share_parameters, "hidden": list(c.hidden),
+        "num_grids": c.num_grids, "obs [grids, prosumers, entries]": list(training.obs.shape),
+    }  # fmt: skip
+
+
+def take(training: Training) -> dict[str, Any]:
+    """What this rank puts into a checkpoint."""
+    return {
+        "world_size": distributed.world_size(), "shape": shape(training), "learner": training.learner.state_dict(),
+        "state": dict(training.state._asdict()), "obs": training.obs, "rng": _rng_state(training.device),
+        **{name: getattr(training, name) for name in COUNTERS},
+    }  # fmt: skip
+
+
+def put_back(training: Training, saved: dict[str, Any]) -> str:
+    """Continue where `take` was called; returns what to tell.
+
+    Raises:
+        ConfigError: what was saved does not fit.
+    """
+    remedy = "what it saved to resume does not fit; begin anew with another --out"
+    with damage_told(training.folder.checkpoints, remedy):
+        return _put_back(training, {"score": None, "stale": 0} | saved)  # absent in runs of older versions
+
+
+def _put_back(training: Training, saved: dict[str, Any]) -> str:
+    training.learner.load_state_dict(saved["learner"])
+    for name in COUNTERS:
+        setattr(training, name, saved[name])
+    # Counted anew where the run was made longer: else none would come before its end.
+    training.validated = min(training.validated, int(training.progress * training.config.validations))
+    training.saved_at, training.saved_s = training.iteration, training.seconds
+    before, now = saved.get("world_size", 1), distributed.world_size()
+    if before != now:
+        distributed.seed_rank(training.config.seed + training.iteration)
+        return f"resumed with {now} processes a run of {before}: weights go on, grids start afresh"
+    training.state = State(**{k: v.to(training.device) for k, v in saved["state"].items()})
+    training.obs = saved["obs"].to(training.device)
+    _set_rng_state(saved["rng"], training.device)
+    return f"resumed at iteration {training.iteration}"
+
+
+def _rng_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
