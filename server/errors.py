@@ -102,7 +102,7 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, HTTPException):
         return _of_status(error.status_code, error.detail, error.headers)
     if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):
-        log.error("cannot write: %s", error)
+        log.error("a file cannot be used: %s", error)
         return _of_storage(error)
     number = uuid.uuid4().hex[:12]
     log.error("internal error %s", number, exc_info=error)
@@ -113,13 +113,13 @@ _FULL, _FORBIDDEN = (errno.ENOSPC, errno.EDQUOT), (errno.EACCES, errno.EPERM, er
 
 
 def _of_storage(error: OSError) -> ApiError:
-    """A folder that takes no files: its operator can mend that, so the client learns what to ask for."""
+    """A full disk or rights that lack: the operator can mend that, so the client learns what to ask for."""
     reason = (error.strerror or "unknown reason").lower()
     if error.errno in _FULL:
         message = f"the server has no room ({reason}): delete recordings or uploads, or ask its operator for more"
         return ApiError(507, "no_room", message)
-    message = f"the server may not write there ({reason}): its operator must make the folder writable; the log names it"
-    return ApiError(503, "not_writable", message)
+    message = f"the server may not use a file it needs ({reason}): ask its operator, whose log names the file"
+    return ApiError(503, "no_access", message)
 
 
 _NO_FIELD = re.compile(

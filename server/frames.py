@@ -17,10 +17,12 @@ from smartgrid_core.types import State
 COLUMNS = (
     "energy_level", "soc_kwh", "demand_kw", "generation_kw", "trade_kw", "bought_kw", "sold_kw", "received_kw",
     "sent_kw", "charge_kw", "discharge_kw", "unserved_kw", "curtailed_kw", "voltage_pu", "reward", "cost_eur",
+    "cost_eur_total",
 )  # fmt: skip
 """Numbers of an agent, in the order of `FrameArrays.agents`; a binary frame adds `status`."""
 _LEDGER = COLUMNS[5:13]
-_DECIMALS = np.array([[6 if name in ("voltage_pu", "reward", "cost_eur") else 4] for name in COLUMNS])
+_FINE = ("voltage_pu", "reward", "cost_eur", "cost_eur_total")
+_DECIMALS = np.array([[6 if name in _FINE else 4] for name in COLUMNS])
 _SCALE = 10.0**_DECIMALS
 VOLTAGE_ROUNDING_PU = 1e-6  # a voltage on the limit may round to beyond it in float32
 
@@ -36,11 +38,15 @@ class FrameArrays(NamedTuple):
 
 
 class Totals:
-    """What is added up from the beginning of a run."""
+    """What is added up from the beginning of a run.
 
-    def __init__(self) -> None:
+    Args:
+        num_agents: prosumers of the community.
+    """
+
+    def __init__(self, num_agents: int) -> None:
         self.steps = 0
-        self.cost_eur = 0.0
+        self.cost_eur = np.zeros(num_agents)  # [N] bills
         self.co2_kg = 0.0
 
 
@@ -88,7 +94,9 @@ class FrameBuilder:
             about: seq, run and perturbations.
             step_ms: wall time of the step.
         """
-        arrays = self._arrays(out)
+        totals.steps += 1
+        totals.cost_eur += out.cost_eur[0].double().numpy()
+        arrays = self._arrays(out, totals.cost_eur)
         metrics = self._metrics(out, arrays, totals, step_ms)
         opened = np.flatnonzero(before.branch_open[0].numpy()).tolist()
         data = {
@@ -102,7 +110,7 @@ class FrameBuilder:
         }  # fmt: skip
         return data, arrays
 
-    def _arrays(self, out: StepResult) -> FrameArrays:
+    def _arrays(self, out: StepResult, cost_eur_total: np.ndarray) -> FrameArrays:
         ledger = np.stack([getattr(out.ledger, name)[0].numpy() for name in _LEDGER]).astype(np.float64)
         named = dict(zip(_LEDGER, ledger, strict=True))
         soc, voltage = out.soc_kwh[0].double().numpy(), out.network.voltage_pu[0].double().numpy()
@@ -110,7 +118,7 @@ class FrameBuilder:
         columns = [
             np.where(self.has_battery, soc / np.maximum(self.capacity, 1e-6), 0.0), soc,
             out.ledger.demand_kw[0].numpy(), out.ledger.generation_kw[0].numpy(), trade, *ledger,
-            voltage[self.sim.agent_bus], out.reward[0].numpy(), out.cost_eur[0].numpy(),
+            voltage[self.sim.agent_bus], out.reward[0].numpy(), out.cost_eur[0].numpy(), cost_eur_total,
         ]  # fmt: skip
         off = out.islanded.numpy() | ~out.energised[0].numpy()
         status = _statuses(trade, battery, named["unserved_kw"], off)
@@ -145,8 +153,6 @@ class FrameBuilder:
         meters = sums["bought_kw"] - sums["sold_kw"]
         drawn = 0.0 if bool(out.islanded) else slack if converged else meters
         emitted_g_per_h = max(drawn, 0.0) * float(out.co2_g_per_kwh)
-        totals.steps += 1
-        totals.cost_eur += cost
         totals.co2_kg += emitted_g_per_h * self.step_h / 1000
         live = arrays.voltage_pu[arrays.voltage_pu > 0]
         soc = arrays.agents[0][self.has_battery]
@@ -156,7 +162,7 @@ class FrameBuilder:
             "import_kw": sums["bought_kw"], "export_kw": sums["sold_kw"], "transfers_kw": sums["received_kw"],
             "charge_kw": sums["charge_kw"], "discharge_kw": sums["discharge_kw"], "loss_kw": float(network.loss_kw),
             "slack_kw": slack, "unserved_kw": sums["unserved_kw"], "curtailed_kw": sums["curtailed_kw"],
-            "cost_eur": cost, "cost_eur_per_h": cost / self.step_h, "cost_eur_total": totals.cost_eur,
+            "cost_eur": cost, "cost_eur_per_h": cost / self.step_h, "cost_eur_total": float(totals.cost_eur.sum()),
             "mean_reward": float(out.reward.mean()),
             **{f"reward_{name}": float(x.mean()) for name, x in out.reward_parts._asdict().items()},
             "stability": float(out.stability),

@@ -48,7 +48,7 @@ class LiveRun:
 
     def begin(self, info: RunInfo) -> None:
         """Begin at the first step of the first episode; `info` has a new id where it began before."""
-        self.info, self.totals, self._active = info, Totals(), []
+        self.info, self.totals, self._active = info, Totals(self.sim.num_agents), []
         self.episode, self.sim_time = 0, None
         with torch.inference_mode():
             self.state, self._obs = self.sim.reset(seed=[info.seed])

@@ -6,8 +6,10 @@ checkpoint of a run than its best.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ class Policies:
         if self.runs.is_dir():
             for folder in sorted(self.runs.iterdir()):
                 taken = folder.name in found or folder.name in CONTROLLERS or "@" in folder.name
-                if not taken and re.match(NAME, folder.name) and _checkpoints(folder):
+                if not taken and re.match(NAME, folder.name) and _holds_some(folder):
                     found[folder.name] = ("run", folder)
         for name, path in shipped_policies().items():
             found.setdefault(name, ("shipped", path))
@@ -113,10 +115,11 @@ class Policies:
         Raises:
             ApiError: 404, there is none of this name; 422, it is a rule or a plan, which has none.
         """
-        entry, (run, _, checkpoint) = self.entry(name), name.partition("@")
-        if entry.source == "controller":
+        if name in CONTROLLERS:
             known = ", ".join(self._paths()) or "none yet"
             raise ApiError(422, "invalid", f"{name!r} is not a trained policy: there are {known}", "policy")
+        self.entry(name)  # there is one
+        run, _, checkpoint = name.partition("@")
         path = self._paths()[run][1]
         return path / "checkpoints" / checkpoint if checkpoint else path
 
@@ -133,10 +136,11 @@ class Policies:
         Raises:
             ApiError: 404, there is none; 422, its files cannot be read.
         """
-        if self.entry(name).source == "controller":
+        if name in CONTROLLERS:
             return make_controller(name)
+        path = self.weights(name)
         try:
-            return load_policy(self.weights(name))
+            return load_policy(path)
         except Exception as error:  # whatever a damaged file makes its reader raise
             raise ApiError(422, "invalid", f"policy {name!r} cannot be read: {scrub(str(error))}", "policy") from error
 
@@ -156,12 +160,28 @@ def misfit(entry: PolicyEntry, config: GridConfig, shape: Shape) -> str | None:
     return entry.reason
 
 
+def _holds_some(folder: Path) -> bool:
+    """Whether a folder is a run with checkpoints; one whose may not be looked into is listed, with the reason."""
+    try:
+        return bool(_checkpoints(folder)) or any(map(_is_checkpoint, (folder / "checkpoints").iterdir()))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
 def _checkpoints(folder: Path) -> list[str]:
-    """Names of a run's checkpoints, best first."""
-    root = folder / "checkpoints"
-    found = [p.name for p in root.iterdir() if (p / "about.json").is_file()] if root.is_dir() else []
+    """Names of a run's checkpoints that may be read, best first."""
+    root, found = folder / "checkpoints", []
+    for path in root.iterdir() if root.is_dir() else ():
+        with contextlib.suppress(OSError):  # of another user, say
+            found += [path.name] if _is_checkpoint(path) else []
     order = {"best": 0, "last": 1}
-    return sorted((n for n in found if not n.startswith(".")), key=lambda n: (order.get(n, 2), n))
+    return sorted(found, key=lambda n: (order.get(n, 2), n))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return not path.name.startswith(".") and (path / "about.json").is_file()
 
 
 def _trained(name: str, source: str, path: Path) -> PolicyEntry:
@@ -175,7 +195,12 @@ def _trained(name: str, source: str, path: Path) -> PolicyEntry:
         if about.get("format") != FORMAT:
             return PolicyEntry(**fields, reason=f"checkpoint format {about.get('format')}, this version reads {FORMAT}")
         fields |= {key: about[key] for key in (*Shape._fields, "scenario", "algorithm")}
-        fields |= {"score": about.get("validation_score"), "title": f"{about['algorithm']} ({name})"}
+        fields |= {"score": _finite(about.get("validation_score")), "title": f"{about['algorithm']} ({name})"}
         return PolicyEntry(**fields, checkpoints=_checkpoints(path))
     except (UserError, OSError, ValueError, KeyError, AttributeError) as error:
         return PolicyEntry(**fields, reason=f"cannot be read: {scrub(str(error))}")
+
+
+def _finite(score: Any) -> float | None:
+    """A score for JSON; older versions wrote −∞ before the first validation."""
+    return score if isinstance(score, int | float) and math.isfinite(score) else None

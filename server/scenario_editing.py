@@ -18,7 +18,7 @@ from server.uploads import NOUN, Uploads
 from smartgrid_core import GridConfig, Simulator, list_scenarios
 from smartgrid_core.errors import DataFileError, InvalidConfigError, UserError
 from smartgrid_core.registry import resolve, validate_config
-from trainer.runs import write_atomically
+from trainer.files import write_atomically
 
 BUILT_UP_TO = 200  # prosumers; building more takes the live run's time
 MOST_AGENTS = 2000

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from server.errors import ApiError
 from server.requests import NAME
 from smartgrid_core.errors import DataFileError, UserError
-from trainer.runs import write_atomically
+from trainer.files import write_atomically
 
 Kind = Literal["load", "prices", "feeder"]
 NOUN = "expected the name of an uploaded file"

@@ -68,6 +68,7 @@ class Agent(_Message):
     voltage_pu: float = Field(description="Voltage at its bus, p.u.; 0 behind an open branch.")
     reward: float = Field(description="Weighted sum of its reward components in the step, EUR-equivalents.")
     cost_eur: float = Field(description="Its bill of the step, EUR; negative is earned.")
+    cost_eur_total: float = Field(description="Its bills since the run began or its last reset, EUR.")
     status: AgentStatus = Field(description="One word for what it does; powers below 10 W count as none.")
 
 

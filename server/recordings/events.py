@@ -41,16 +41,17 @@ def conditions(frame: Mapping[str, Any]) -> dict[str, Event]:
     """Which conditions hold in a frame, with a sentence each; keys tell apart events of one kind."""
     found: dict[str, Event] = {}
     metrics = frame["metrics"]
-    cut_off = [agent["id"] for agent in frame["agents"] if agent["status"] in ("islanded", "unserved")]
-    if frame["islanded"] or cut_off:
-        who = "the community" if frame["islanded"] else _named(cut_off)
-        found["outage"] = Event("outage", f"without the utility: {who}")
+    cut_off = [agent["name"] for agent in frame["agents"] if agent["status"] in ("islanded", "unserved")]
+    if frame["islanded"]:
+        found["outage"] = Event("outage", "Islanded: the utility was cut off")
+    elif cut_off:
+        found["outage"] = Event("outage", f"Cut off from the utility: {_named(cut_off)}")
     if metrics["overloads"]:
         branches = "branch above its rating" if metrics["overloads"] == 1 else "branches above their rating"
-        detail = f"{metrics['overloads']} {branches}, the worst at {metrics['max_loading']:.0%}"
+        detail = f"{metrics['overloads']} {branches}, the worst at {_percent(metrics['max_loading'])}"
         found["overload"] = Event("overload", detail)
     if not metrics["converged"]:
-        found["voltage_violation"] = Event("voltage_violation", "voltage collapse: the power flow has no solution")
+        found["voltage_violation"] = Event("voltage_violation", "Voltage collapse: the power flow has no solution")
     elif metrics["violations"]:
         span = f"{metrics['min_voltage_pu']:.3f} to {metrics['max_voltage_pu']:.3f} p.u."
         buses = "bus" if metrics["violations"] == 1 else "buses"
@@ -63,13 +64,25 @@ def conditions(frame: Mapping[str, Any]) -> dict[str, Event]:
 
 
 def _perturbed(item: Mapping[str, Any]) -> str:
-    kind, magnitude, branch = item["kind"], item.get("magnitude"), item.get("branch")
-    said = kind.replace("_", " ") + (f" of branch {branch}" if branch is not None else "")
-    sentence = {
-        "cloud": "{:.0%} of the sun left", "price_spike": "+{:g} EUR/kWh to import", "demand_surge": "× {:g}",
-    }.get(kind)  # fmt: skip
-    return f"{said}, {sentence.format(magnitude)}" if sentence and magnitude is not None else said
+    kind, size, branch = item["kind"], item.get("magnitude"), item.get("branch")
+    if kind == "branch_outage" and branch is not None:
+        return f"Branch {branch} opened"
+    if kind == "islanding":
+        return "Islanding: the utility cut off"
+    said = kind.replace("_", " ").capitalize()
+    if size is None:
+        return said
+    more = {
+        "cloud": f"{_percent(size)} of the sun left",
+        "price_spike": f"a kWh costs {size:g} EUR more",
+        "demand_surge": f"{size:g} times the demand",
+    }
+    return f"{said}: {more[kind]}" if kind in more else said
 
 
-def _named(ids: list[str]) -> str:
-    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f} %"
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -21,7 +21,7 @@ from trainer.evaluate import GRID_ONLY
 router = APIRouter(prefix="/api")
 comparisons = APIRouter(prefix="/comparisons", tags=["comparisons"])
 scalability = APIRouter(prefix="/scalability", tags=["scalability"])
-Id = Annotated[str, Path(pattern=JOB_ID, description="Id of a job.")]
+Id = Annotated[str, Path(alias="job_id", pattern=JOB_ID, description="Id of a job.")]
 Offset = Annotated[int, Query(ge=0, lt=2**31, description="How many to pass over.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to return.")]
 Format = Annotated[Literal["csv", "json"], Query(description="Kind of file.")]
@@ -68,19 +68,19 @@ def list_comparisons(shared: Shared, offset: Offset = 0, limit: Limit = 100) -> 
     return shared.archive.jobs.store.list("comparison", offset, limit)
 
 
-@comparisons.get("/{job}")
+@comparisons.get("/{job_id}")
 def comparison(shared: Shared, job: Id) -> Job:
     """How far it is."""
     return shared.archive.jobs.store.get(job, "comparison")
 
 
-@comparisons.get("/{job}/result", response_model=ComparisonResult)
+@comparisons.get("/{job_id}/result", response_model=ComparisonResult)
 def comparison_result(shared: Shared, job: Id) -> Any:
     """What came out. 409 while it is not done."""
     return shared.archive.jobs.store.result(job, "comparison")
 
 
-@comparisons.get("/{job}/export", responses=content("text/csv", "application/json"), response_class=Response)
+@comparisons.get("/{job_id}/export", responses=content("text/csv", "application/json"), response_class=Response)
 def export_comparison(
     shared: Shared,
     job: Id,
@@ -94,13 +94,13 @@ def export_comparison(
     return _json(ComparisonResult.model_validate(result).model_dump_json(indent=1), f"comparison-{job}")
 
 
-@comparisons.post("/{job}/cancel")
+@comparisons.post("/{job_id}/cancel")
 def cancel_comparison(shared: Shared, job: Id) -> Job:
     """End it, whether it waits or runs; one that is over stays as it is."""
     return _cancel(shared, job, "comparison")
 
 
-@comparisons.delete("/{job}", status_code=204, response_class=Response)
+@comparisons.delete("/{job_id}", status_code=204, response_class=Response)
 def delete_comparison(shared: Shared, job: Id) -> None:
     """Cancel it where it is not over, and forget it."""
     shared.archive.jobs.remove(job, "comparison")
@@ -124,19 +124,19 @@ def list_scalability(shared: Shared, offset: Offset = 0, limit: Limit = 100) -> 
     return shared.archive.jobs.store.list("scalability", offset, limit)
 
 
-@scalability.get("/{job}")
+@scalability.get("/{job_id}")
 def scalability_job(shared: Shared, job: Id) -> Job:
     """How far it is."""
     return shared.archive.jobs.store.get(job, "scalability")
 
 
-@scalability.get("/{job}/result", response_model=ScalabilityResult)
+@scalability.get("/{job_id}/result", response_model=ScalabilityResult)
 def scalability_result(shared: Shared, job: Id) -> Any:
     """What came out. 409 while it is not done."""
     return shared.archive.jobs.store.result(job, "scalability")
 
 
-@scalability.get("/{job}/export", responses=content("text/csv", "application/json"), response_class=Response)
+@scalability.get("/{job_id}/export", responses=content("text/csv", "application/json"), response_class=Response)
 def export_scalability(shared: Shared, job: Id, format: Format = "csv") -> Response:
     """Its rows as a file."""
     result = shared.archive.jobs.store.result(job, "scalability")
@@ -145,13 +145,13 @@ def export_scalability(shared: Shared, job: Id, format: Format = "csv") -> Respo
     return _json(ScalabilityResult.model_validate(result).model_dump_json(indent=1), f"scalability-{job}")
 
 
-@scalability.post("/{job}/cancel")
+@scalability.post("/{job_id}/cancel")
 def cancel_scalability(shared: Shared, job: Id) -> Job:
     """End it, whether it waits or runs; one that is over stays as it is."""
     return _cancel(shared, job, "scalability")
 
 
-@scalability.delete("/{job}", status_code=204, response_class=Response)
+@scalability.delete("/{job_id}", status_code=204, response_class=Response)
 def delete_scalability(shared: Shared, job: Id) -> None:
     """Cancel it where it is not over, and forget it."""
     shared.archive.jobs.remove(job, "scalability")

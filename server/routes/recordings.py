@@ -33,7 +33,7 @@ from server.routes.downloads import attachment, content, streamed
 
 main = APIRouter(prefix="/api", tags=["recordings"])
 router = APIRouter(prefix="/recordings")
-Id = Annotated[str, Path(pattern=RECORDING_ID, description="Id of a recording.")]
+Id = Annotated[str, Path(alias="recording_id", pattern=RECORDING_ID, description="Id of a recording.")]
 Number = Annotated[int, Field(ge=0, lt=2**53)]
 First = Annotated[Number | None, Query(description="Number of the first frame; none: the oldest there is.")]
 End = Annotated[Number | None, Query(description="Number before which to stop; none: all there are.")]
@@ -71,25 +71,25 @@ def now(shared: Shared) -> RecordingNow:
     return RecordingNow(**status._asdict())
 
 
-@router.get("/{recording}")
+@router.get("/{recording_id}")
 def recording(shared: Shared, recording: Id) -> Recording:
     """A recording with the hello message and the configuration of its run."""
     return shared.archive.recordings.get(recording)
 
 
-@router.patch("/{recording}")
+@router.patch("/{recording_id}")
 def change(shared: Shared, recording: Id, body: RecordingChange) -> Recording:
     """Rename, pin, unpin."""
     return shared.archive.recordings.change(recording, body.name, body.pinned)
 
 
-@router.delete("/{recording}", status_code=204, response_class=Response)
+@router.delete("/{recording_id}", status_code=204, response_class=Response)
 def delete(shared: Shared, recording: Id) -> None:
     """Remove it. 409 while it is being written."""
     shared.archive.recordings.delete(recording)
 
 
-@router.get("/{recording}/frames", responses={200: {"model": FramePage}}, response_class=Response)
+@router.get("/{recording_id}/frames", responses={200: {"model": FramePage}}, response_class=Response)
 def frames(
     shared: Shared,
     recording: Id,
@@ -102,7 +102,7 @@ def frames(
     return Response(head.encode() + b",".join(found) + b"]}", media_type="application/json")
 
 
-@router.get("/{recording}/events")
+@router.get("/{recording_id}/events")
 def events(
     shared: Shared,
     recording: Id,
@@ -114,7 +114,7 @@ def events(
     return shared.archive.recordings.events(recording, kind, offset, limit)
 
 
-@router.get("/{recording}/seek")
+@router.get("/{recording_id}/seek")
 def seek(
     shared: Shared,
     recording: Id,
@@ -130,7 +130,7 @@ def seek(
     return shared.archive.recordings.seek(recording, step=step, sim_time=sim_time, elapsed_s=elapsed_s)
 
 
-@router.get("/{recording}/stream", responses=content("application/x-ndjson"), response_class=StreamingResponse)
+@router.get("/{recording_id}/stream", responses=content("application/x-ndjson"), response_class=StreamingResponse)
 async def stream(
     shared: Shared,
     recording: Id,
@@ -167,7 +167,7 @@ async def _paced(context: Context, name: str, first: int, end: int | None, speed
 
 
 @router.get(
-    "/{recording}/export",
+    "/{recording_id}/export",
     responses=content("text/csv", "application/json", "application/vnd.apache.parquet"),
     response_class=StreamingResponse,
 )

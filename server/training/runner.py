@@ -24,11 +24,11 @@ from server.training.process import DETACHED, exit_file
 from server.training.runs import latest
 from smartgrid_core.errors import InvalidConfigError, UserError
 from trainer.config import load_train_config
-from trainer.runs import write_atomically
+from trainer.files import write_atomically
 
 log = logging.getLogger("server.training")
 GRACE_S = 15.0  # to save the last checkpoint
-CLOSE_S = 4.0  # the same when the server ends
+CLOSE_S = 8.0  # to end its iteration and save when the server ends, which compose.yaml gives 15 s
 TAIL_BYTES = 64 << 10
 OWN = ("algorithm", "device")  # fields of the request, not of its config
 
@@ -150,7 +150,10 @@ class TrainingRunner:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         name = request.name or f"{request.scenario[:60]}-{request.algorithm}-{stamp}"
         scenario = request.scenario if self.scenarios.names()[request.scenario] == "shipped" else str(path)
-        command = ["train", "--scenario", scenario, "--algorithm", request.algorithm, "--device", request.device]
+        given = {"scenario": scenario, "algorithm": request.algorithm, "device": request.device}
+        if request.resume:  # what is not said stays as the run began
+            given = {key: value for key, value in given.items() if key in request.model_fields_set}
+        command = ["train", *(text for key, value in given.items() for text in (f"--{key}", value))]
         command += ["--out", str(self.runs / name)]
         command += ["--resume"] if request.resume else []
         command += [] if request.evaluate else ["--no-evaluate"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -27,9 +28,12 @@ class Runs:
 
     def list(self) -> list[RunEntry]:
         """Every run, the newest first."""
-        folders = self.folder.iterdir() if self.folder.is_dir() else ()
-        found = [p for p in folders if re.match(NAME, p.name) and (p / "config.json").is_file()]
-        return sorted((RunEntry(**_entry(path)) for path in found), key=lambda run: -run.created)
+        found = []
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # a folder that may not be read, or that was just removed
+                if re.match(NAME, path.name) and (path / "config.json").is_file():
+                    found.append(RunEntry(**_entry(path)))
+        return sorted(found, key=lambda run: -run.created)
 
     def path(self, name: str) -> Path:
         """Folder of a run; raises `ApiError` where there is none."""
@@ -93,7 +97,10 @@ def latest(path: Path) -> dict[str, Any]:
 def _entry(path: Path) -> dict[str, Any]:
     config, now = _config(path) or {}, latest(path)
     root = path / "checkpoints"
-    checkpoints = sorted(p.name for p in root.iterdir() if (p / "about.json").is_file()) if root.is_dir() else []
+    checkpoints = []
+    for checkpoint in sorted(root.iterdir()) if root.is_dir() else ():
+        with contextlib.suppress(OSError):  # one that may not be read hides no other
+            checkpoints += [checkpoint.name] if (checkpoint / "about.json").is_file() else []
     return {
         "name": path.name, "scenario": config.get("scenario", {}).get("name"),
         "algorithm": config.get("train", {}).get("algorithm"), "created": (path / "config.json").stat().st_mtime,

@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from server.wire import schemas
 from tests.server.tls_tunnel import tls_tunnel
 
 PATIENCE_S = 60.0
@@ -137,6 +140,17 @@ def receive(socket: ClientConnection) -> Any:
     """The next message: JSON as values, binary as bytes."""
     message = socket.recv(PATIENCE_S)
     return message if isinstance(message, bytes) else json.loads(message)
+
+
+@cache
+def validator(kind: str) -> Any:
+    return jsonschema.Draft202012Validator(schemas()[kind])
+
+
+def valid(message: Any) -> Any:
+    """The message, which must be as published."""
+    validator(message["type"]).validate(message)
+    return message
 
 
 def until(socket: ClientConnection, kind: str | tuple[str, ...], **fields: Any) -> Any:

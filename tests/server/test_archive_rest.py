@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.comparisons.models import ComparisonResult
+from server.comparisons.models import ComparisonResult, ScalabilityResult
 from server.recordings.models import FramePage
 from server.wire import Frame
 from tests.server.serving import Serving
@@ -84,6 +84,8 @@ def test_streams_and_exports(server: Serving, recording: str) -> None:
     rows = list(csv.DictReader(io.StringIO(response.text)))
     assert len(rows) == 48 * 3
     assert float(rows[0]["demand_kw"]) >= 0
+    bills = [float(row["cost_eur"]) for row in rows if row["id"] == rows[-1]["id"]]
+    assert float(rows[-1]["cost_eur_total"]) == pytest.approx(sum(bills), abs=1e-4)
     assert len(server.get(f"/api/recordings/{recording}/export?format=json&first=40")["frames"]) == 8
     parquet = server.http("GET", f"/api/recordings/{recording}/export?format=parquet&table=metrics")
     if parquet.status_code == 501:
@@ -121,8 +123,26 @@ def test_a_comparison_from_request_to_file(server: Serving) -> None:
     assert list(result.scenarios[0].costs) == ["idle", "self-consumption"]
     text = server.http("GET", f"/api/comparisons/{job['id']}/export?table=daily").text
     assert len(text.splitlines()) == 1 + 2 * 3
+    exported = server.http("GET", f"/api/comparisons/{job['id']}/export?format=json")
+    assert exported.headers["content-disposition"] == f'attachment; filename="comparison-{job["id"]}.json"'
+    assert ComparisonResult.model_validate_json(exported.text) == result
     assert server.http("DELETE", f"/api/comparisons/{job['id']}").status_code == 204
     assert [j["id"] for j in server.get("/api/comparisons")["jobs"]] == [cancelled]
+
+
+def test_scalability_from_request_to_file(server: Serving) -> None:
+    job = server.post("/api/scalability", {"sizes": [3, 5], "days": 0.25, "episodes": 1}, expect=202)["id"]
+    refused(server, 409, "GET", f"/api/scalability/{job}/export")
+    over = wait(lambda: (j := server.get(f"/api/scalability/{job}"))["ended"] and j)
+    assert over["state"] == "done", over["error"]
+    result = ScalabilityResult.model_validate(server.get(f"/api/scalability/{job}/result"))
+    exported = server.http("GET", f"/api/scalability/{job}/export?format=json")
+    assert ScalabilityResult.model_validate_json(exported.text) == result
+    rows = list(csv.DictReader(io.StringIO(server.http("GET", f"/api/scalability/{job}/export").text)))
+    assert [int(row["num_agents"]) for row in rows] == [row.num_agents for row in result.rows] == [3, 5]
+    assert [float(row["step_ms"]) for row in rows] == [row.step_ms for row in result.rows]
+    refused(server, 404, "GET", f"/api/comparisons/{job}/export")  # of the other kind
+    assert server.http("DELETE", f"/api/scalability/{job}").status_code == 204
 
 
 def test_comparisons_that_cannot_be_made_are_refused(server: Serving) -> None:
@@ -246,7 +266,7 @@ def test_training_answers_without_one(server: Serving) -> None:
     assert "learning_rate" in server.get("/api/training/schema")["properties"]
     error = refused(server, 422, "POST", "/api/training", json={"config": {"gamma": 7}})["error"]
     assert error["field"] == "config.gamma"
-    assert server.get("/api/runs") == []
+    assert "none" not in [run["name"] for run in server.get("/api/runs")]
     refused(server, 404, "GET", "/api/runs/none/metrics")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from server.errors import ApiError
 from server.policies import Policies, misfit
 from server.scenarios import Scenarios
+from server.training.runs import Runs
 from smartgrid_core.errors import ConfigError
 from tests.server.serving import write_scenario
 from trainer.runs import shipped_policies
@@ -56,6 +58,40 @@ def test_a_checkpoint_that_cannot_be_read_is_listed_with_the_reason(folder: Path
         policies.load("cut")
     assert error.value.status == 422
     assert str(folder) not in error.value.message
+
+
+def test_what_may_not_be_read_is_listed_with_the_reason_and_hides_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints of another user: those of one run, the last of another, and a whole run folder."""
+    make_run(folder, "mine")
+    closed = [make_run(folder, "theirs"), make_run(folder, "half"), make_run(folder, "half", "last")]
+    (folder / "shut" / "checkpoints").mkdir(parents=True)
+    denied = {closed[0], closed[2], folder / "shut"}
+    stat = Path.stat
+
+    def refused(self: Path, **options: Any) -> Any:
+        if denied & set(self.parents):
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    found = {entry.name: entry for entry in Policies(folder).list()}
+    assert found["mine"].reason is None
+    assert "cannot be read: [Errno 13] Permission denied" in (found["theirs"].reason or "")
+    assert "cannot be read" in (found["shut"].reason or "")
+    assert (found["half"].reason, found["half"].checkpoints) == (None, ["best"])
+    (folder / "mine" / "config.json").write_text('{"train": {}, "scenario": {}}')
+    (folder / "half" / "config.json").write_text('{"train": {}, "scenario": {}}')
+    runs = {run.name: run.checkpoints for run in Runs(folder).list()}
+    assert runs == {"mine": ["best"], "half": ["best"]}
+
+
+def test_a_score_that_is_no_number_is_not_told(folder: Path) -> None:
+    """Older versions wrote −∞ where a run ended before its first validation."""
+    about = make_run(folder, "old") / "about.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"validation_score": float("-inf")}))
+    assert Policies(folder).entry("old").score is None
 
 
 def test_the_operator_may_give_a_path(folder: Path) -> None:

@@ -130,7 +130,8 @@ def test_events_are_intervals(make: Make, store: RecordingStore) -> None:
     assert store.events(name, "perturbation").total == 2
     said = [e.detail for e in store.events(name).events]
     assert said[1].startswith("2 branches above their rating")
-    assert said[2:4] == ["cloud, 20% of the sun left", "branch outage of branch 4"]
+    assert said[0] == "Islanded: the utility was cut off"
+    assert said[2:4] == ["Cloud: 20 % of the sun left", "Branch 4 opened"]
     assert said[4].startswith("1 bus outside the voltage band")
     assert store.get(name).events == 5
 

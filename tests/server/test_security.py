@@ -168,7 +168,7 @@ def test_messages_keep_folders_to_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("number", "status", "code"),
-    [(errno.EROFS, 503, "not_writable"), (errno.ENOSPC, 507, "no_room"), (errno.EIO, 500, "internal")],
+    [(errno.EROFS, 503, "no_access"), (errno.ENOSPC, 507, "no_room"), (errno.EIO, 500, "internal")],
 )
 def test_a_folder_that_takes_no_files_is_told(number: int, status: int, code: str) -> None:
     told = as_api_error(OSError(number, os.strerror(number), "/srv/somewhere/data"))

@@ -9,7 +9,7 @@ import pytest
 
 from server.errors import ApiError
 from server.training_feed import Feed
-from tests.server.serving import Serving, close_code, receive, until
+from tests.server.serving import Serving, close_code, receive, until, valid
 
 
 def write_run(runs: Path, name: str, rows: int = 0) -> Path:
@@ -76,17 +76,17 @@ def test_runs_are_found_by_name_only(folder: Path) -> None:
 def test_a_viewer_follows_a_run(server: Serving) -> None:
     run = write_run(server.data.parent / "runs", "fresh", 3)
     with server.connect("/ws/training?run=fresh") as socket:
-        hello = receive(socket)
+        hello = valid(receive(socket))
         assert (hello["type"], hello["run"], hello["config"]) == (
             "training_hello", "fresh", {"train": {"algorithm": "ippo"}}
         )  # fmt: skip
-        assert iterations([until(socket, "training_metrics")]) == [1, 2, 3]
+        assert iterations([valid(until(socket, "training_metrics"))]) == [1, 2, 3]
         add_rows(run, range(4, 6))
         assert iterations([until(socket, "training_metrics")]) == [4, 5]
-        assert until(socket, "training_status")["run"] == "fresh"
+        assert valid(until(socket, "training_status"))["run"] == "fresh"
 
 
 def test_a_run_that_is_not_there(server: Serving) -> None:
     with server.connect("/ws/training?run=nothing") as socket:
-        assert receive(socket)["error"]["code"] == "not_found"
+        assert valid(receive(socket))["error"]["code"] == "not_found"
         assert close_code(socket) == 4404

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
-from server.wire import STATUSES, schemas
-from tests.server.serving import Serving, close_code, command, receive, until
-
-
-@cache
-def validator(kind: str) -> Any:
-    return jsonschema.Draft202012Validator(schemas()[kind])
-
-
-def valid(message: Any) -> Any:
-    """The message, which must be as published."""
-    validator(message["type"]).validate(message)
-    return message
+from server.wire import STATUSES
+from tests.server.serving import Serving, close_code, command, receive, until, valid
 
 
 def test_a_viewer_is_greeted_and_sees_the_newest_frame_at_once(server: Serving) -> None:
@@ -46,6 +33,7 @@ def test_a_viewer_is_greeted_and_sees_the_newest_frame_at_once(server: Serving) 
 def test_frames_add_up(server: Serving) -> None:
     server.start(seed=2, policy="random")
     total, before = 0.0, None
+    paid = dict.fromkeys(("agent_0", "agent_1", "agent_2"), 0.0)
     with server.connect() as socket:
         command(socket, "reset")
         for k in range(1, 6):
@@ -69,10 +57,18 @@ def test_frames_add_up(server: Serving) -> None:
             total += m["cost_eur"]
             assert m["cost_eur"] == pytest.approx(sum(a["cost_eur"] for a in agents), abs=1e-4)
             assert m["cost_eur_total"] == pytest.approx(total, abs=1e-4)
+            paid = {a["id"]: paid[a["id"]] + a["cost_eur"] for a in agents}
+            assert {a["id"]: a["cost_eur_total"] for a in agents} == pytest.approx(paid, abs=1e-5)
+            assert m["cost_eur_total"] == pytest.approx(sum(a["cost_eur_total"] for a in agents), abs=1e-5)
             assert m["import_kw"] == pytest.approx(sum(a["bought_kw"] for a in agents), abs=1e-3)
             assert m["slack_kw"] == pytest.approx(m["import_kw"] - m["export_kw"] + m["loss_kw"], abs=0.05)
             assert m["mean_reward"] == pytest.approx(np.mean([a["reward"] for a in agents]), abs=1e-5)
             assert m["max_loading"] == max(frame["branches"]["loading"])
+        assert any(abs(eur) > 0.01 for eur in paid.values())
+        command(socket, "reset")
+        command(socket, "step")
+        again = server.get("/api/frame")
+        assert [a["cost_eur_total"] for a in again["agents"]] == [a["cost_eur"] for a in again["agents"]]
 
 
 def test_the_same_seed_is_the_same_run(server: Serving) -> None:
