@@ -61,13 +61,19 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def watched(
-    browser: Any, *, may_lose_connection: bool = False, may_lack_webgl: bool = False, **options: Any
+    browser: Any,
+    *,
+    may_lose_connection: bool = False,
+    may_lack_webgl: bool = False,
+    may_lack_libraries: bool = False,
+    **options: Any,
 ) -> Iterator[Any]:
     """A page; nothing may be wrong with it when the block ends.
 
     Args:
         may_lose_connection: the browser's own words about a server that is gone are no fault.
         may_lack_webgl: nor those about 3D it cannot draw.
+        may_lack_libraries: nor those about scripts and styles that are not there.
         options: of the browser context.
     """
     usual = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}  # dots cost most of a slow machine
@@ -87,6 +93,8 @@ def watched(
         faults = [
             text for text in faults if "WebSocket connection" not in text and "Failed to load resource" not in text
         ]
+    if may_lack_libraries:
+        faults = [text for text in faults if "/vendor/" not in text and "Failed to load resource" not in text]
     faults = [text for text in faults if "status of 422" not in text]  # input refused: told on the page
     if may_lack_webgl:
         faults = [text for text in faults if "WebGL" not in text and "GL Driver" not in text]

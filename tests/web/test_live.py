@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,34 +11,9 @@ import pytest
 
 from tests.server.serving import Serving, serving, write_scenario
 from tests.web.browsing import WEB, assert_accessible, watched
+from tests.web.watching import at_rest, step, wait_state, wait_step
 
 TOKEN = "a-token-of-enough-characters"
-
-
-def at_rest(server: Serving, steps: int = 1) -> int:
-    """A paused community after at least so many steps; returns how many (one may go by before the pause)."""
-    server.start()
-    return server.post("/api/simulation/step", {"steps": steps})["progress"]["step"]
-
-
-def step(page: Any) -> int:
-    """The step the page shows; −1 before the first."""
-    found = re.search(r"step ([\d,]+)", page.locator(".transport .when").inner_text())
-    return int(found[1].replace(",", "")) if found else -1
-
-
-def wait_step(page: Any, least: int) -> None:
-    """Until the page shows this step or a later one."""
-    page.wait_for_function(
-        "(least) => { const m = document.querySelector('.transport .when')?.textContent.match(/step ([\\d,]+)/);"
-        " return m && Number(m[1].replaceAll(',', '')) >= least; }", arg=least,
-    )  # fmt: skip
-
-
-def wait_state(page: Any, state: str) -> None:
-    page.wait_for_function(
-        "(state) => document.querySelector('.transport .badge')?.textContent === state", arg=state
-    )  # fmt: skip
 
 
 def test_watch_pause_step_and_go_on(server: Serving, browser: Any) -> None:
@@ -304,6 +278,9 @@ def test_wrong_token_is_asked_for(browser: Any, tmp_path: Path) -> None:
         with watched(browser, may_lose_connection=True) as page:
             page.goto(f"{server.base}/web/#token=a-wrong-token-of-characters")
             page.locator("dialog h2", has_text="does not accept this token").wait_for()
+            page.keyboard.press("Escape")
+            page.locator("dialog").wait_for(state="detached")
+            page.locator(".connection", has_text="Token needed").click()  # it is asked for again
             page.locator("dialog input").fill(TOKEN)
             page.get_by_role("button", name="Connect").click()
             page.locator(".connection", has_text="Live").wait_for()

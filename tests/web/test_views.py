@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from matplotlib.image import imread
 
 from tests.server.serving import PATIENCE_S, Serving
 from tests.web.browsing import FLAGS, GL, assert_accessible, executable, watched
+from tests.web.stored import metrics_line, write_run
+from tests.web.watching import open_view, wait_place
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -39,18 +40,6 @@ def recording(server: Serving) -> str:
     return recorded(server)
 
 
-def open_view(page: Any, server: Serving, route: str) -> None:
-    page.goto(f"{server.base}/web/#/{route}")
-
-
-def wait_place(page: Any, frame: int) -> None:
-    """Until the player shows this frame; it is in the URL too."""
-    page.wait_for_function(
-        "(n) => document.querySelector('.scrub')?.value === String(n) && location.hash.includes(`frame=${n}`)",
-        arg=frame,
-    )
-
-
 def test_replay_step_by_arrow_keys_jump_and_follow_a_link(server: Serving, page: Any, recording: str) -> None:
     open_view(page, server, f"playback?recording={recording}&frame=3")  # as a link of somebody else
     wait_place(page, 3)
@@ -66,7 +55,7 @@ def test_replay_step_by_arrow_keys_jump_and_follow_a_link(server: Serving, page:
     page.wait_for_function("() => document.querySelector('.events .event[aria-current]')")
     page.locator(".events .event", has_text="Outage").click()
     wait_place(page, outage)
-    assert "without the utility" in page.locator(".now-events").inner_text()
+    assert "Islanded: the utility was cut off (4 steps)" in page.locator(".now-events").inner_text()
     page.locator(".playback-grid .utility.off").wait_for()
     spark = "document.querySelector('[data-tile=demand] .spark-line').getAttribute('d')"
     assert len(page.evaluate(spark).split("L")) == outage + 1  # the steps before, though it was jumped to
@@ -163,27 +152,6 @@ def test_measure_what_size_costs(server: Serving, page: Any) -> None:
     assert page.locator(".results .table tbody tr").count() == 2
 
 
-def write_run(server: Serving, name: str, rows: int) -> Path:
-    """A run as training leaves it; returns its metrics file."""
-    folder = server.data.parent / "runs" / name
-    folder.mkdir(parents=True)
-    prosumers = [{"name": f"p{i}", "count": 1} for i in range(3)]
-    weights = {"stability": 0.1, "efficiency": 0.1, "cost": 1.0, "cooperation": 0.1}
-    scenario = {"name": "tiny", "prosumers": prosumers, "rewards": weights}
-    train = {"algorithm": "ippo", "iterations": 100, "max_minutes": None}
-    path = folder / "metrics.jsonl"
-    path.write_text("".join(metrics_line(k) for k in range(1, rows + 1)))
-    (folder / "config.json").write_text(json.dumps({"train": train, "scenario": scenario}))
-    return path
-
-
-def metrics_line(k: int) -> str:
-    parts = {f"reward_{part}": [-1 / k, -2 / k, -3 / k] for part in ("stability", "efficiency", "cost", "cooperation")}
-    score = {"validation_score": 1 - 1 / k} if k % 5 == 0 else {}
-    basics = {"iteration": k, "env_steps": k * 100, "seconds": k * 0.5, "agent_steps_per_s": 1000.0}
-    return json.dumps(basics | parts | score | {"loss_critic": 0.1}) + "\n"
-
-
 def test_a_run_s_curves_and_what_is_added_to_them(server: Serving, page: Any) -> None:
     path = write_run(server, "a-run", 10)
     open_view(page, server, "training?run=a-run")
@@ -265,14 +233,22 @@ def test_the_town_is_drawn_turned_and_selected_in(server: Serving, browser: Any)
             page.wait_for_timeout(200)
             turned = canvas.screenshot()
             assert turned != first
-            box = canvas.bounding_box()
-            house = page.locator(".town-labels span").first.bounding_box()
-            x, y = house["x"] + house["width"] / 2, house["y"] + house["height"] + 14
-            page.mouse.move(x, y)
+            label = page.locator(".town-labels span").first.bounding_box()
+            x, below = label["x"] + label["width"] / 2, label["y"] + label["height"]
+            for y in (below + 8 * k for k in range(1, 20)):  # the house stands somewhere under its name
+                page.mouse.click(x, y)
+                page.wait_for_timeout(100)
+                if "agent=" in page.url:
+                    break
+            assert "agent=" in page.url
+            page.mouse.click(x, y)
+            page.wait_for_function("() => !location.hash.includes('agent=')")
             page.mouse.down()
-            page.mouse.move(box["x"] + 40, box["y"] + 40, steps=5)
+            page.mouse.move(x + 60, y, steps=5)
+            page.mouse.move(x, y, steps=5)
             page.mouse.up()
-            assert "agent=" not in page.url, "turning the camera selects nobody"
+            page.wait_for_timeout(300)
+            assert "agent=" not in page.url, "turning the camera there and back selects nobody"
     finally:
         drawing.close()
 

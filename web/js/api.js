@@ -18,6 +18,8 @@ export class ApiError extends Error {
 }
 
 const KEY = "token";
+const LOST = new Error("the network went");
+const unreachable = () => new ApiError(0, { code: "unreachable", message: "The server cannot be reached. Is it running?", field: null });
 
 /** Take the token out of the URL's fragment, so that it is in no link anybody copies, and keep it for this tab. */
 export function takeToken() {
@@ -54,6 +56,17 @@ export class Api {
   constructor({ base = new URL("..", document.baseURI), onUnauthorized = () => {} } = {}) {
     this.base = base;
     this.onUnauthorized = onUnauthorized;
+    /** @type {Set<AbortController>} of `get`s that wait for their answer */
+    this.waiting = new Set();
+  }
+
+  /**
+   * The network lost what was asked: who waits is told so. A browser has room for six requests to a server at a time,
+   * and lost ones would fill it for minutes after the network is back.
+   */
+  giveUp() {
+    for (const one of this.waiting) one.abort(LOST);
+    this.waiting.clear();
   }
 
   /** @param {string} path e.g. `api/status`; without a leading slash, as a proxy may add a prefix */
@@ -80,7 +93,7 @@ export class Api {
       response = await fetch(this.url(path), { method, body, headers, signal });
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new ApiError(0, { code: "unreachable", message: "The server cannot be reached. Is it running?", field: null });
+      throw unreachable();
     }
     if (response.ok) return response;
     if (response.status === 401) this.onUnauthorized();
@@ -89,10 +102,18 @@ export class Api {
     throw new ApiError(response.status, answer?.error ?? fallback, answer?.details ?? null);
   }
 
-  /** @param {string} path @param {{ signal?: AbortSignal }} [options] @returns {Promise<any>} */
-  async get(path, options) {
-    const response = await this.request("GET", path, options);
-    return response.status === 204 ? null : response.json();
+  /** @param {string} path @returns {Promise<any>} */
+  async get(path) {
+    const control = new AbortController();
+    this.waiting.add(control);
+    try {
+      const response = await this.request("GET", path, { signal: control.signal });
+      return response.status === 204 ? null : await response.json();
+    } catch (error) {
+      throw error === LOST ? unreachable() : error;
+    } finally {
+      this.waiting.delete(control);
+    }
   }
 
   /** @param {string} path @param {unknown} [json] @returns {Promise<any>} */

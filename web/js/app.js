@@ -3,6 +3,7 @@ import { Api, takeToken, token } from "./api.js";
 import { backfill } from "./backfill.js";
 import * as format from "./format.js";
 import { extend, extendTraces } from "./history.js";
+import { socketUrl } from "./reconnecting.js";
 import { href, Router } from "./router.js";
 import { buildShell, libraryNotice } from "./shell.js";
 import { GridWebSocket } from "./socket.js";
@@ -60,13 +61,6 @@ function take(store, message) {
   }
 }
 
-/** @param {Api} api */
-function socketUrl(api) {
-  const url = api.url("ws/grid");
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return url;
-}
-
 function start() {
   const main = /** @type {HTMLElement} */ (document.getElementById("main"));
   if (typeof d3 === "undefined" || typeof uPlot === "undefined") {
@@ -77,13 +71,14 @@ function start() {
   /** @type {Store<State>} */
   const store = new Store(firstState());
   const api = new Api({ onUnauthorized: () => askToken(socket) });
-  const socket = new GridWebSocket(socketUrl(api), { token });
+  const socket = new GridWebSocket(socketUrl(api, "ws/grid"), { token });
   const router = new Router("live");
   /** @type {Context} */
   const context = { store, api, socket, router, format };
 
   socket.onMessage = (message) => take(store, message);
   socket.onError = (error) => toast(error.message, "error");
+  socket.onLost = () => api.giveUp();
   socket.onState = (connection) => {
     store.set({ connection });
     if (connection.state === "unauthorized") askToken(socket);

@@ -37,7 +37,6 @@ export function extendTraces(traces, frame, restart) {
     next.set(agent.id, {
       soc: [...(old?.soc ?? []).slice(1 - TRACE), agent.energy_level],
       net: [...(old?.net ?? []).slice(1 - TRACE), net],
-      cost_eur: (old?.cost_eur ?? 0) + agent.cost_eur,
     });
   }
   return next;
@@ -68,10 +67,8 @@ export function beforeTraces(frames, first, traces) {
   const older = frames.filter(({ step }) => first && step < first.step);
   if (!older.length) return traces;
   const earlier = older.reduce((all, frame) => extendTraces(all, frame, false), /** @type {ReadonlyMap<string, AgentTrace>} */ (new Map()));
-  return new Map([...traces].map(([id, { soc, net, cost_eur }]) => {
+  return new Map([...traces].map(([id, { soc, net }]) => {
     const old = earlier.get(id);
-    return [id, {
-      soc: [...(old?.soc ?? []), ...soc].slice(-TRACE), net: [...(old?.net ?? []), ...net].slice(-TRACE), cost_eur: (old?.cost_eur ?? 0) + cost_eur,
-    }];
+    return [id, { soc: [...(old?.soc ?? []), ...soc].slice(-TRACE), net: [...(old?.net ?? []), ...net].slice(-TRACE) }];
   }));
 }

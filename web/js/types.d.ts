@@ -15,6 +15,8 @@ export interface Agent {
   demand_kw: number; generation_kw: number; trade_kw: number; bought_kw: number; sold_kw: number;
   received_kw: number; sent_kw: number; charge_kw: number; discharge_kw: number;
   unserved_kw: number; curtailed_kw: number; voltage_pu: number; reward: number; cost_eur: number;
+  /** Not in recordings of before it was there. */
+  cost_eur_total?: number;
 }
 export interface Flow { source: string; target: string; power_kw: number }
 export interface Metrics {
@@ -105,7 +107,7 @@ export interface Connection {
 
 /** What is remembered of a frame for the charts. */
 export interface Sample { step: number; episode: number; time: number; metrics: Metrics }
-export interface AgentTrace { soc: number[]; net: number[]; cost_eur: number }
+export interface AgentTrace { soc: number[]; net: number[] }
 
 /** Everything the views show; never changed in place. */
 export interface State {

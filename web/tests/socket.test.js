@@ -1,56 +1,15 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { CommandError, FIRST_DELAY_MS, GridWebSocket, LAST_DELAY_MS } from "../js/socket.js";
-
-/** What the class sees of a WebSocket, with the server's side in the test's hands. */
-class FakeSocket {
-  constructor() {
-    this.readyState = 0;
-    /** @type {any[]} */
-    this.sent = [];
-    this.onopen = () => {};
-    /** @param {{ data: string }} _event */
-    this.onmessage = (_event) => {};
-    /** @param {{ code: number, reason: string }} _event */
-    this.onclose = (_event) => {};
-  }
-
-  /** @param {string} text */
-  send(text) {
-    this.sent.push(JSON.parse(text));
-  }
-
-  close() {
-    this.readyState = 3;
-  }
-
-  accept() {
-    this.readyState = 1;
-    this.onopen();
-  }
-
-  /** @param {any} message */
-  say(message) {
-    this.onmessage({ data: JSON.stringify(message) });
-  }
-
-  /** @param {number} code @param {string} [reason] */
-  end(code, reason = "") {
-    this.readyState = 3;
-    this.onclose({ code, reason });
-  }
-
-  commands(name = "") {
-    return this.sent.filter((message) => message.type === "command" && (name === "" || message.command === name));
-  }
-}
+import { FIRST_DELAY_MS, LAST_DELAY_MS } from "../js/reconnecting.js";
+import { CommandError, GridWebSocket } from "../js/socket.js";
+import { FakeSocket } from "./fakesocket.js";
 
 /** @type {any} */
 const HELLO = { type: "hello", limits: { heartbeat_s: 5 } };
 /** @type {any[]} */
 let opened;
 
-/** @param {Partial<import("../js/socket.js").SocketOptions>} [options] */
+/** @param {Partial<import("../js/reconnecting.js").SocketOptions>} [options] */
 function client(options = {}) {
   const made = new GridWebSocket("ws://test/ws/grid", {
     open: () => {
@@ -63,7 +22,7 @@ function client(options = {}) {
   return made;
 }
 
-/** @param {Partial<import("../js/socket.js").SocketOptions>} [options] */
+/** @param {Partial<import("../js/reconnecting.js").SocketOptions>} [options] */
 function connected(options) {
   const made = client(options);
   opened[0].accept();
@@ -179,6 +138,24 @@ test("silence is a lost connection", () => {
   mock.timers.tick(15_001 + 3000);
   assert.equal(socket.connection.state, "waiting");
   assert.equal(opened[0].readyState, 3);
+});
+
+test("a network that answers nothing while connecting is lost too, and so is what was asked before", () => {
+  const socket = connected();
+  let lost = 0;
+  socket.onLost = () => { lost += 1; };
+  opened[0].end(1001); // the server said why: nothing is lost
+  mock.timers.tick(500);
+  assert.deepEqual([opened.length, lost, socket.connection.state], [2, 0, "connecting"]);
+  mock.timers.tick(15_001 + 3000); // no answer to the handshake
+  assert.equal(socket.connection.reason, "The server does not answer.");
+  assert.equal(opened[1].readyState, 3);
+  mock.timers.tick(1000);
+  assert.deepEqual([opened.length, lost], [3, 1]);
+  opened[2].accept();
+  opened[2].say(HELLO);
+  socket.connect();
+  assert.equal(lost, 1);
 });
 
 test("the round trip of a ping is the latency", async () => {

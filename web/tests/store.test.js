@@ -66,7 +66,7 @@ test("pick is the same object while its fields are", () => {
 /** @param {number} step @param {number} [episode] @returns {any} */
 const frame = (step, episode = 0) => ({
   step, episode, sim_time: new Date(step * 900_000).toISOString().slice(0, 19), metrics: { step },
-  agents: [{ id: "agent_0", energy_level: step / 10, bought_kw: 3, received_kw: 1, sold_kw: 0, sent_kw: 2, cost_eur: 0.5 }],
+  agents: [{ id: "agent_0", energy_level: step / 10, bought_kw: 3, received_kw: 1, sold_kw: 0, sent_kw: 2 }],
 });
 
 test("the history keeps the last samples and begins again with a reset or another episode", () => {
@@ -79,9 +79,9 @@ test("the history keeps the last samples and begins again with a reset or anothe
   assert.equal(extend(history, frame(SAMPLES + 6, 1)).length, 1);
 });
 
-test("traces add up costs and follow net power", () => {
+test("traces follow charge and net power", () => {
   const first = extendTraces(new Map(), frame(1), true);
   const second = extendTraces(first, frame(2), false).get("agent_0");
-  assert.deepEqual(second, { soc: [0.1, 0.2], net: [2, 2], cost_eur: 1 });
+  assert.deepEqual(second, { soc: [0.1, 0.2], net: [2, 2] });
   assert.equal(extendTraces(first, frame(1), true).get("agent_0")?.soc.length, 1);
 });

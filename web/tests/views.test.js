@@ -8,7 +8,6 @@ import { parseMetrics, reduced } from "../js/views/playback/overview.js";
 import { FramePages } from "../js/views/playback/pages.js";
 import { kindOf, valueOf } from "../js/views/kit/schema.js";
 import { along, arch, particles } from "../js/views/scene3d/town.js";
-import { position } from "../js/views/scene3d/orbit.js";
 import { baselineLevels } from "../js/views/training/baselines.js";
 import { append, best, column, eta, smooth, thinned } from "../js/views/training/columns.js";
 
@@ -137,7 +136,19 @@ test("what still has to be done: by iterations or by time, whichever ends first"
   assert.deepEqual(best([{ iteration: 1, validation_score: 0.2 }, { iteration: 2 }, { iteration: 3, validation_score: 0.1 }]), { iteration: 1, score: 0.2 });
   const many = Array.from({ length: 100 }, (_, k) => ({ iteration: k, validation_score: k === 33 ? 0.5 : null }));
   assert.ok(thinned(many, 10).length <= 12 && thinned(many, 10).some((r) => r.iteration === 33) && thinned(many, 10).at(-1)?.iteration === 99);
-  assert.deepEqual(baselineLevels({ rows: [{ name: "a", kind: "rule", score: 0.2 }, { name: "b", kind: "rule", score: 0.7 }] }).map((l) => l.y), [0.7]);
+});
+
+test("a learner is measured against planning with the forecast it has itself, not against the future", () => {
+  const mpc = [["persistence", 0.816], ["noisy", 0.925], ["perfect", 0.958]].map(([kind, score]) => ({ name: `mpc-${kind}`, kind: "mpc", forecast: kind === "noisy" ? "noisy 20 %" : String(kind), score: Number(score) }));
+  const rules = [{ name: "a", kind: "rule", forecast: null, score: 0.2 }, { name: "b", kind: "rule", forecast: null, score: 0.7 }, { name: "c", kind: "rule", forecast: null, score: null }];
+  const learner = (/** @type {string|null} */ forecast) => ({ name: "ippo", kind: "policy", forecast, score: 0.8 });
+  const labels = (/** @type {any[]} */ rows) => baselineLevels({ rows }).map((level) => level.label);
+  assert.deepEqual(labels([...rules, ...mpc, learner("noisy 20 %"), { name: "optimum", kind: "optimum", forecast: "the truth", score: 1 }]), ["b 0.700", "mpc-noisy 0.925, same forecast (noisy 20 %)", "optimum 1.000"]);
+  assert.deepEqual(labels([...mpc, learner("perfect")]), ["mpc-perfect 0.958, same forecast (perfect)"]);
+  assert.deepEqual(labels([...mpc, learner(null)]), ["mpc-persistence 0.816"]);
+  assert.deepEqual(labels([mpc[2], learner("noisy 20 %")]), ["mpc-perfect 0.958, knows the future"]);
+  assert.deepEqual(labels([learner("perfect")]), []);
+  assert.deepEqual(baselineLevels(null), []);
 });
 
 test("what a form sends is what differs from its base, without what TOML cannot say", () => {
@@ -176,5 +187,4 @@ test("particles move from source to target over an arch", () => {
   assert.ok(arch([0, 1, 0], [10, 1, 0], 0.5)[1] > 2);
   assert.ok(along(0, 1, 0, 4) === 0 && along(0, 1, 1, 4) === 0.25 && along(1, 9, 0, 1) > along(1, 1, 0, 1));
   assert.ok(particles(0.02) >= 2 && particles(100) <= 8);
-  assert.ok(Math.abs(Math.hypot(...position({ azimuth: 1, height: 0.5, distance: 30 })) - 30) < 1e-9);
 });

@@ -4,14 +4,20 @@ import { pick } from "../store.js";
 import { hideTip, showTip } from "../tooltip.js";
 import { drawFeeder, drawStill, Layer } from "./canvas.js";
 import { drawAgents } from "./crowd.js";
+import { feederTip } from "./feedertips.js";
 import { Flows } from "./flows.js";
+import { follow } from "./hover.js";
+import { NARROW } from "./labels.js";
 import { layout } from "./layout.js";
 import { agentTip, buildNodes, updateNodes } from "./nodes.js";
+import { Picker } from "./pick.js";
+import { SCALES, zoomOf, zoomText } from "./zoomlink.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("./layout.js").Layout} Layout */
 
 export const MOST_SVG = 200;
+const REACH = 6; // px from a line that still mean it
 
 /** @param {Context} context */
 export function gridView(context) {
@@ -34,6 +40,11 @@ export function gridView(context) {
   let stillOf = ""; // what the still layer shows
   /** @type {import("d3").Quadtree<Layout["agents"][number]> | null} */
   let tree = null;
+  /** @type {Picker | null} made when the pointer first looks for something */
+  let picker = null;
+  let gone = false;
+  /** @type {string | undefined} */
+  let zoomSaid = router.route.params.zoom; // what the URL said last
   let transform = d3.zoomIdentity;
   let layouts = 0; // made so far
   let animation = 0;
@@ -49,7 +60,7 @@ export function gridView(context) {
     const { hello } = store.get();
     const { clientWidth: width, clientHeight: height } = stage;
     hideTip();
-    place = null;
+    place = picker = null;
     utility.replaceChildren();
     agents.replaceChildren();
     if (!hello?.feeder || width < 80 || height < 80) return;
@@ -63,6 +74,7 @@ export function gridView(context) {
     drawUtility(utility, place);
     if (!large) buildNodes(agents, place, { select, show: (id, element) => show(id, element.getBoundingClientRect()), hide: hideTip });
     zoom.translateExtent([[-width * 0.3, -height * 0.3], [width * 1.3, height * 1.3]]);
+    goTo(zoomSaid);
     update();
   };
   const update = () => {
@@ -70,7 +82,7 @@ export function gridView(context) {
     const { frame, selected, connection } = store.get();
     utility.classList.toggle("off", Boolean(frame?.islanded));
     const label = utility.querySelector("text");
-    if (label) label.textContent = frame?.islanded ? (place.width < 560 ? "cut off" : "utility, cut off") : "utility";
+    if (label) label.textContent = frame?.islanded ? (place.width < NARROW ? "cut off" : "utility, cut off") : "utility";
     if (!large) updateNodes(agents, place, frame, selected, format);
     flows.update(place, frame);
     node.classList.toggle("stale", connection.state !== "open");
@@ -104,7 +116,7 @@ export function gridView(context) {
     if (!animation && !document.hidden) animation = requestAnimationFrame(paint);
   };
 
-  const zoom = d3.zoom().scaleExtent([0.7, 12])
+  const zoom = d3.zoom().scaleExtent(SCALES)
     .filter((event) => !event.button && (event.type !== "wheel" || !event.altKey) && (!event.type.startsWith("touch") || event.touches.length > 1 || transform.k > 1.05))
     .on("zoom", (event) => {
       transform = event.transform;
@@ -113,9 +125,21 @@ export function gridView(context) {
       hideTip();
       dirty = true;
       wake();
+    })
+    .on("end", () => {
+      if (!place || gone) return; // a wheel's end may come after the view's
+      const text = zoomText(transform, place.width, place.height);
+      zoomSaid = text ?? undefined;
+      router.set({ zoom: text });
     });
   const surface = d3.select(/** @type {Element} */ (svg));
   surface.call(/** @type {any} */ (zoom)).on("dblclick.zoom", null);
+  /** @param {string | undefined} text of the URL */
+  const goTo = (text) => {
+    if (!place || (text ?? null) === zoomText(transform, place.width, place.height)) return;
+    const { x, y, k } = zoomOf(text, place.width, place.height);
+    surface.call(/** @type {any} */ (zoom.transform), d3.zoomIdentity.translate(x, y).scale(k));
+  };
   function zoomButtons() {
     const button = (/** @type {any} */ glyph, /** @type {string} */ label, /** @type {() => void} */ onclick) =>
       h("button", { class: "button icon", "aria-label": label, title: label, onclick }, icon(glyph));
@@ -131,17 +155,37 @@ export function gridView(context) {
     const [x, y] = transform.invert(d3.pointer(event, svg));
     return tree.find(x, y, Math.max(place.radius * 1.4, 10 / transform.k));
   };
-  svg.addEventListener("pointermove", (event) => {
-    if (!large) return;
-    const found = find(event);
-    if (found) show(found.id, { left: event.clientX, right: event.clientX, top: event.clientY - 6, bottom: event.clientY + 6 });
-    else hideTip();
-  });
-  svg.addEventListener("pointerleave", () => large && hideTip());
+  /** @param {PointerEvent} event @returns {import("./pick.js").Found | null} */
+  const findPart = (event) => {
+    const { hello } = store.get();
+    if (!place || !hello?.feeder) return null;
+    if (/** @type {Element} */ (event.target).closest(".utility")) return { kind: "bus", index: hello.feeder.slack };
+    picker ??= new Picker(place, hello.links);
+    const [x, y] = transform.invert(d3.pointer(event, svg));
+    return picker.find(x, y, REACH / transform.k);
+  };
+  /** @param {PointerEvent} event */
+  const look = (event) => {
+    if (/** @type {Element} */ (event.target).closest(".node")) return null; // says it itself
+    const where = { left: event.clientX, right: event.clientX, top: event.clientY - 6, bottom: event.clientY + 6 };
+    const agent = large ? find(event) : undefined;
+    const part = agent ? null : findPart(event);
+    const { hello, frame } = store.get();
+    if (agent) show(agent.id, where);
+    else if (part && hello) showTip(feederTip(part, hello, frame, format), where);
+    return Boolean(agent || part);
+  };
+  const lookAway = follow(svg, look);
   svg.addEventListener("click", (event) => {
     const found = large ? find(event) : undefined;
-    if (found) select(found.id);
-    else if (event.target === svg && store.get().selected) select(null);
+    const touch = /** @type {PointerEvent} */ (event);
+    if (found) return select(found.id);
+    if (touch.pointerType === "touch") { // no pointer hovers there: a tap asks
+      const told = look(touch);
+      if (told) return;
+      if (told === false) hideTip();
+    }
+    if (event.target === svg && store.get().selected) select(null);
   });
   svg.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -160,11 +204,18 @@ export function gridView(context) {
     store.subscribe((state) => state.hello, rebuild),
     store.subscribe(pick("frame", "selected", "connection", "theme"), update),
     store.subscribe((state) => state.status?.state, wake),
+    router.subscribe(({ params }) => {
+      if (params.zoom === zoomSaid) return;
+      zoomSaid = params.zoom;
+      goTo(zoomSaid);
+    }),
   ];
   return {
     node,
     stop() {
+      gone = true;
       stops.forEach((end) => end());
+      lookAway();
       observer.disconnect();
       document.removeEventListener("visibilitychange", wake);
       calm.removeEventListener("change", update);

@@ -27,6 +27,9 @@
  */
 
 const MARGIN = { left: 12, right: 12, top: 16, bottom: 4 };
+const HALO = 8; // px around a prosumer, for the ring of the selected one
+const NAME = 20; // px above or below it, for its name
+const LEAST_NAMED = 14; // px of radius, below which names have no room
 
 /**
  * @param {Hello} hello with a community
@@ -35,16 +38,23 @@ const MARGIN = { left: 12, right: 12, top: 16, bottom: 4 };
  * @returns {Layout}
  */
 export function layout(hello, width, height) {
+  const margin = { ...MARGIN };
   const place = (/** @type {number} */ x, /** @type {number} */ y) => ({
-    x: MARGIN.left + x * (width - MARGIN.left - MARGIN.right), y: MARGIN.top + y * (height - MARGIN.top - MARGIN.bottom),
+    x: margin.left + x * (width - margin.left - margin.right), y: margin.top + y * (height - margin.top - margin.bottom),
   });
   const { buses: b, branches: m, slack } = /** @type {NonNullable<Hello["feeder"]>} */ (hello.feeder);
+  const placed = () => {
+    const agents = hello.agents.map(({ id, name, x, y }) => ({ id, name, ...place(x, y) }));
+    return { agents, radius: Math.max(3, Math.min(27, nearest(agents) * 0.36, height * 0.085)) };
+  };
+  const first = placed();
+  const room = first.radius + HALO;
+  margin.right += Math.max(0, room - (width - first.agents.reduce((most, { x }) => Math.max(most, x), 0)));
+  margin.top += Math.max(0, room + (first.radius < LEAST_NAMED ? 0 : NAME) - first.agents.reduce((least, { y }) => Math.min(least, y), height));
+  const { agents, radius } = placed();
   const buses = b.x.map((x, i) => place(x, b.y[i]));
   const branches = m.source.map((source, k) => elbow(buses[source], buses[m.target[k]]));
-  const agents = hello.agents.map(({ id, name, x, y }) => ({ id, name, ...place(x, y) }));
   const indexOf = new Map(agents.map(({ id }, i) => [id, i]));
-  const gap = nearest(agents);
-  const radius = Math.max(3, Math.min(27, gap * 0.36, height * 0.085));
 
   const fedBy = new Map(m.target.map((target, k) => [target, k]));
   const feeds = hello.agents.map(({ bus }, i) => {
@@ -68,7 +78,7 @@ export function layout(hello, width, height) {
     links.set(`${source}>${target}`, way(curve));
     links.set(`${target}>${source}`, way(curve.toReversed()));
   }
-  return { width, height, radius, dense: radius < 14, buses, branches, agents, indexOf, utility: buses[slack], links, feeds };
+  return { width, height, radius, dense: radius < LEAST_NAMED, buses, branches, agents, indexOf, utility: buses[slack], links, feeds };
 }
 
 /**

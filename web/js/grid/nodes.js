@@ -1,5 +1,6 @@
 /** Prosumers and the utility as SVG: focusable, labelled, with a ring of charge, a shape of status and a tint of voltage. */
 import { STATUS, statusColor } from "../status.js";
+import { NARROW, shortened, spots } from "./labels.js";
 
 /** @typedef {import("./layout.js").Layout} Layout */
 /** @typedef {import("../types.d.ts").Frame} Frame */
@@ -31,9 +32,9 @@ export function buildNodes(root, place, events) {
   nodes.append("path").attr("class", "ring");
   nodes.append("path").attr("class", "shape").attr("transform", `scale(${r * 0.34})`);
   if (!place.dense) {
-    const label = nodes.append("text").attr("class", "name").attr("y", r + 16)
-      .attr("x", ({ x }) => (x + 58 > place.width ? place.width - x - 4 : 0)).style("text-anchor", ({ x }) => (x + 58 > place.width ? "end" : null));
-    label.append("tspan").text(({ name }) => `${name} `);
+    const where = spots(place);
+    const label = nodes.append("text").attr("class", "name").attr("x", (_, i) => where[i].x).attr("y", (_, i) => where[i].y).style("text-anchor", (_, i) => where[i].anchor);
+    label.append("tspan").text(({ name }) => `${shortened(name)} `);
     label.append("tspan").attr("class", "power");
   }
   nodes.on("click", (_, { id }) => events.select(id))
@@ -62,7 +63,6 @@ export function buildNodes(root, place, events) {
     })
     .on("blur", events.hide);
 }
-
 
 /**
  * @param {SVGGElement} root
@@ -98,7 +98,7 @@ export function updateNodes(root, place, frame, selected, format) {
       shape.setAttribute("d", STATUS[agent.status].shape);
       shape.style.fill = color;
     }
-    const power = place.width < 560 ? format.number(net, 1, { signed: true }) : format.quantity(net, "kW", 1, { signed: true });
+    const power = place.width < NARROW ? format.number(net, 1, { signed: true }) : format.quantity(net, "kW", 1, { signed: true });
     if (label) label.lastElementChild.textContent = power;
     node.setAttribute("aria-label", `${name} ${power}: ${agent.status}, charge ${format.percent(agent.energy_level)}`);
   });
@@ -116,7 +116,7 @@ export function agentTip(agent, f) {
     ["Charge (ring)", agent.capacity_kwh ? `${f.percent(agent.energy_level)} of ${f.kwh(agent.capacity_kwh)}` : "no battery"],
     ["Demand", f.kw(agent.demand_kw)], ["Solar", f.kw(agent.generation_kw)], ["Utility, bought − sold", f.signedKw(agent.trade_kw)],
     ["Neighbours, received − sent", f.signedKw(agent.received_kw - agent.sent_kw)], ["Battery, charge − discharge", f.signedKw(agent.charge_kw - agent.discharge_kw)],
-    ["Voltage (tint)", f.pu(agent.voltage_pu)], ["Cost of the step", f.eur(agent.cost_eur, 3)],
+    ["Voltage (tint)", f.pu(agent.voltage_pu)], ["Cost of the step", f.eur(agent.cost_eur, 3)], ["Cost so far", f.eur(agent.cost_eur_total)],
   ];
   if (agent.unserved_kw > 0.01) rows.push(["Unserved", f.kw(agent.unserved_kw)]);
   if (agent.curtailed_kw > 0.01) rows.push(["Thrown away", f.kw(agent.curtailed_kw)]);

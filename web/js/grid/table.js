@@ -1,8 +1,9 @@
-/** The same as a table: for screen readers, for reading numbers, and for communities with more prosumers than cards. */
-import { h } from "../dom.js";
+/** The same as tables: for screen readers, for reading numbers, and for communities with more prosumers than cards. */
+import { h, setText } from "../dom.js";
 import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
 import { explain } from "../tooltip.js";
+import { feederTables } from "./feedertable.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").Agent} Agent */
@@ -19,18 +20,21 @@ const COLUMNS = [
   ["Battery, kW", "right", (a, f) => f.number(a.charge_kw - a.discharge_kw, 2, { signed: true }), "battery_kw"],
   ["Voltage, p.u.", "right", (a, f) => f.number(a.voltage_pu, 3), "voltage_pu"],
   ["Step cost, EUR", "right", (a, f) => f.number(a.cost_eur, 3), "step_cost"],
+  ["Cost so far, EUR", "right", (a, f) => f.number(a.cost_eur_total, 2), "agent_cost"],
 ];
 
 /** @param {Context} context */
-export function agentTable({ store, router, format }) {
+export function agentTable(context) {
+  const { store, router, format } = context;
   const body = h("tbody");
+  const feeder = feederTables(context);
   const node = h("div", { class: "table-wrap grid-table" }, h("table", { class: "table" },
     h("caption", { class: "sr-only", text: "Prosumers in the newest step; utility and neighbours: positive brings energy in" }),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Prosumer" }), ...COLUMNS.map(([label, kind, , key]) => {
       const text = h("span", { text: label });
       explain(text, EXPLAIN[key]);
       return h("th", { scope: "col", class: kind }, text);
-    }))), body));
+    }))), body), feeder.node);
   /** @type {Map<string, HTMLTableRowElement>} */
   const rows = new Map();
   const stop = store.subscribe(pick("frame", "selected"), () => {
@@ -49,8 +53,8 @@ export function agentTable({ store, router, format }) {
       const row = rows.get(agent.id);
       if (!row) continue;
       row.setAttribute("aria-selected", String(agent.id === selected));
-      COLUMNS.forEach(([, , text], k) => { row.cells[k + 1].textContent = text(agent, format); });
+      COLUMNS.forEach(([, , text], k) => setText(row.cells[k + 1], text(agent, format)));
     }
   });
-  return { node, stop };
+  return { node, stop: () => { stop(); feeder.stop(); } };
 }

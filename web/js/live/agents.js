@@ -91,7 +91,7 @@ function card({ format }, agent, onSelect) {
     return box;
   };
   const node = h("article", { class: "card agent", dataset: { agent: agent.id } }, head,
-    h("div", { class: "minis" }, mini("soc", "Charge", soc, socLine.node), mini("net", "Net", net, netLine.node), mini("agent_cost", "Cost", cost, null)), details);
+    h("div", { class: "minis" }, mini("soc", "Charge", soc, socLine.node), mini("net", "Net", net, netLine.node), mini("agent_cost", "Cost so far", cost, null)), details);
   let open = false;
   return {
     node,
@@ -111,7 +111,7 @@ function card({ format }, agent, onSelect) {
       word.title = STATUS[now.status].what;
       setText(soc, now.capacity_kwh ? format.percent(now.energy_level) : "none");
       setText(net, format.signedKw(netPower(now)));
-      setText(cost, trace ? format.eur(trace.cost_eur) : "–");
+      setText(cost, format.eur(now.cost_eur_total));
       if (trace) {
         socLine.draw(trace.soc);
         netLine.draw(trace.net);

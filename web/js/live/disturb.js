@@ -81,7 +81,7 @@ export function disturb(context) {
     store.subscribe((state) => state.frame?.perturbations ?? state.status?.perturbations ?? null, (list) => {
       active.replaceChildren(...(list ?? []).map((one) => {
         const minutes = store.get().hello?.scenario?.step_minutes ?? 15;
-        return h("li", { class: "badge fair" }, h("span", { class: "dot" }), `${KINDS[one.kind]?.label ?? one.kind}: ${format.duration(one.steps_left * minutes * 60)} left`);
+        return h("li", { class: "badge fair" }, h("span", { class: "dot" }), `${KINDS[one.kind]?.label ?? one.kind}: ${one.steps_left ? `${format.duration(one.steps_left * minutes * 60)} left` : "last step"}`);
       }));
     }),
     store.subscribe((state) => state.connection.state === "open" && ["running", "paused"].includes(state.status?.state ?? ""), (able) => { submit.disabled = !able; }),

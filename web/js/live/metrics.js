@@ -63,14 +63,29 @@ export function metrics({ store, format }) {
     stability.node, ...others.map((tile) => tile.node), reward.node);
   const stop = store.subscribe(pick("frame", "history", "status"), (/** @type {any} */ part) => {
     const { frame, history, status } = /** @type {State} */ (part);
-    node.classList.toggle("empty", frame === null);
-    if (!frame) return;
+    if (!frame) {
+      empty(node);
+      return;
+    }
     const recent = history.slice(-96);
     stability.update(frame.metrics, recent, status?.weights?.stability);
     reward.update(frame.metrics);
     for (const tile of others) tile.update(frame.metrics, recent);
   });
   return { node, stop };
+}
+
+/**
+ * No numbers: a run that has not taken a step yet does not show those of the one before.
+ * @param {HTMLElement} node
+ */
+function empty(node) {
+  for (const number of node.querySelectorAll(".num:not(.note)")) setText(number, "–");
+  for (const note of node.querySelectorAll(".note")) setText(note, "");
+  for (const word of node.querySelectorAll(".badge > :last-child")) setText(word, "–");
+  for (const badge of node.querySelectorAll(".badge")) badge.className = "badge";
+  for (const line of node.querySelectorAll(".spark path")) line.setAttribute("d", "");
+  for (const bar of /** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll(".fill, .bar"))) bar.style.transform = "scaleX(0)";
 }
 
 /** @param {Tile} tile */

@@ -87,7 +87,7 @@ function speedControl(context) {
 }
 
 /**
- * Space: pause, resume, or start where nothing runs.
+ * Space: pause, resume, or start where nothing runs: what ran last, as long as it was to last.
  * @param {Context} context
  */
 export function toggle(context) {
@@ -95,7 +95,7 @@ export function toggle(context) {
   if (state === "running") return act(context, "pause");
   if (state === "paused") return act(context, "resume");
   const run = context.store.get().status?.run;
-  return act(context, "start", run ? { scenario: run.scenario, policy: run.policy, seed: run.seed } : {});
+  return act(context, "start", run ? { scenario: run.scenario, policy: run.policy, seed: run.seed, days: run.days } : {});
 }
 
 /**

@@ -23,6 +23,7 @@ export function weights(context) {
       const output = h("output", { class: "num" });
       input.addEventListener("input", () => setText(output, format.number(Number(input.value), 2)));
       input.addEventListener("change", () => act(context, "weights", { [group]: { [name]: Number(input.value) } }));
+      input.addEventListener("blur", () => show(store.get().status?.weights ?? null)); // what the server made of it
       controls[group][name] = { input, output };
       const box = field(name, input, { output });
       const { title: what, what: text, formula } = EXPLAIN[group === "rewards" ? `reward_${name}` : name];
@@ -33,7 +34,7 @@ export function weights(context) {
   });
   const node = h("details", { class: "card weights" }, h("summary", {}, h("h2", { text: "Weights" })), ...groups,
     h("p", { class: "hint", text: "Rewards shown follow the weights at once; a trained policy keeps what it learned. Stability weights are normalised to sum 1." }));
-  const stop = store.subscribe((state) => state.status?.weights ?? null, (now) => {
+  const show = (/** @type {import("../types.d.ts").StatusBody["weights"]} */ now) => {
     for (const [group, fields] of Object.entries(controls)) {
       for (const [name, { input, output }] of Object.entries(fields)) {
         const value = now?.[/** @type {"rewards" | "stability"} */ (group)][name];
@@ -43,6 +44,6 @@ export function weights(context) {
         setText(output, format.number(value, 2));
       }
     }
-  });
-  return { node, stop };
+  };
+  return { node, stop: store.subscribe((state) => state.status?.weights ?? null, show) };
 }

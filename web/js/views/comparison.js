@@ -14,6 +14,11 @@ import { isOver, jobList, jobProgress, JobWatch } from "./kit/jobs.js";
  */
 const TABS = /** @type {{kind: Kind, label: string}[]} */ ([{ kind: "comparisons", label: "Policies" }, { kind: "scalability", label: "Scalability" }]);
 
+const NOTHING = {
+  comparisons: { title: "Nothing compared yet", text: "Choose policies and scenarios on the left: all run the same episodes of weeks that no policy was trained on." },
+  scalability: { title: "Nothing measured yet", text: "Choose numbers of prosumers on the left: a community of each is made and timed." },
+};
+
 /** @param {string} iso seconds since 1970 */
 const when = (iso) => iso.slice(5, 16).replace("T", " ");
 
@@ -136,9 +141,8 @@ class ComparisonPage {
   async showResult(job) {
     if (!job) {
       const gone = Boolean(this.params?.job);
-      this.content?.replaceChildren(h("div", { class: "notice" },
-        h("strong", { text: gone ? "There is no such result" : "Nothing compared yet" }),
-        h("p", { text: gone ? "It was deleted, or the link is of another server." : "Choose policies and scenarios on the left: all run the same episodes of weeks that no policy was trained on." })));
+      const { title, text } = gone ? { title: "There is no such result", text: "It was deleted, or the link is of another server." } : NOTHING[this.kind];
+      this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: title }), h("p", { text })));
       return;
     }
     if (job.state !== "done") {

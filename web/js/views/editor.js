@@ -4,8 +4,8 @@ import { saveBlob } from "../api.js";
 import { toast } from "../toast.js";
 import { confirmed } from "./kit/confirm.js";
 import { placed } from "./editor/draft.js";
-import { bound, knownPaths, showFaults } from "./editor/fields.js";
-import { Model } from "./editor/model.js";
+import { bound, goToFault, knownPaths, showFaults } from "./editor/fields.js";
+import { guard, kept } from "./editor/kept.js";
 import { dataAndFeeder, events, links, pricePicture, prosumers, section, tariff, weights } from "./editor/sections.js";
 import { uploads } from "./editor/upload.js";
 
@@ -15,7 +15,7 @@ class EditorPage {
   /** @param {import("../types.d.ts").Context} context */
   constructor(context) {
     this.context = context;
-    this.model = new Model(() => this.edited());
+    this.model = kept.model;
     /** @type {{name: string, kind: string}[]} */
     this.files = [];
     /** @type {any[]} */
@@ -31,9 +31,15 @@ class EditorPage {
   /** @param {HTMLElement} root */
   mount(root) {
     this.base = h("select", { onchange: () => this.context.router.set({ base: /** @type {HTMLSelectElement} */ (this.base).value }) });
-    this.name = h("input", { type: "text", maxlength: 64, placeholder: "my-community", autocomplete: "off", oninput: () => setText(/** @type {Node} */ (this.nameFault), "") });
+    this.model.onChange = () => this.edited();
+    if (!this.model.changed) this.model.begin("", {}); // it may have changed on the server
+    this.name = h("input", { type: "text", maxlength: 64, placeholder: "my-community", autocomplete: "off", value: kept.name, oninput: () => {
+      kept.name = /** @type {HTMLInputElement} */ (this.name).value;
+      setText(/** @type {Node} */ (this.nameFault), "");
+    } });
     this.nameFault = h("p", { class: "fault", role: "alert", hidden: true });
     this.verdict = h("div", { class: "verdict-box", role: "status" });
+    this.unsaved = h("p", { class: "unsaved", role: "status", hidden: true }, h("span", {}), h("button", { type: "button", class: "button small", text: "Drop them", onclick: () => this.drop() }));
     this.save = h("button", { class: "button primary", text: "Save", onclick: () => this.keep(false) });
     this.file = h("button", { class: "button", text: "Download TOML", onclick: () => this.download() });
     this.remove = h("button", { class: "button danger", text: "Delete this scenario", hidden: true, onclick: () => this.forget() });
@@ -41,17 +47,43 @@ class EditorPage {
     this.form = h("div", { class: "content editor-form" });
     const side = h("div", { class: "side editor-side" },
       h("section", { class: "card" }, h("header", {}, h("h2", { text: "Scenario" })), h("div", { class: "body stack-form" },
-        field("Based on", this.base), h("div", { class: "field" }, field("Save as", this.name), this.nameFault), this.verdict, h("div", { class: "button-row" }, this.save, this.file), this.remove)),
+        field("Based on", this.base), h("div", { class: "field" }, field("Save as", this.name), this.nameFault), this.verdict, this.unsaved, h("div", { class: "button-row" }, this.save, this.file), this.remove)),
       h("details", { class: "card as-table" }, h("summary", { text: "As TOML" }), this.toml),
       h("section", { class: "card" }, h("header", {}, h("h2", { text: "Your data" })), h("div", { class: "body" }, uploads(this.context, (files) => { this.files = files; this.draw(); }))));
     root.append(h("div", { class: "page with-side" }, h("div", { class: "page-head" }, h("h1", { text: "Scenarios" }), h("p", { class: "lead", text: "Start from one that is there and change it. A field that takes a range, such as 4 – 8, is drawn anew in every episode." })), side, this.form));
-    this.leave = this.context.router.subscribe((route) => route.view === "editor" && this.scenarios.length && this.open(route.params.base ?? "community-5"));
+    this.leave = this.context.router.subscribe((route) => route.view === "editor" && this.scenarios.length && this.open(route.params.base ?? (this.model.base || "community-5")));
     this.load();
   }
 
   unmount() {
     clearTimeout(this.timer);
+    this.model.onChange = () => {};
     this.leave();
+  }
+
+  /** Whether what is typed is saved; a draft that was left is found again, and can be dropped. */
+  tellUnsaved() {
+    guard();
+    const { model, unsaved } = this;
+    if (!unsaved) return;
+    unsaved.hidden = !model.changed;
+    setText(/** @type {Node} */ (unsaved.firstElementChild), `Your unsaved changes to “${model.base}” stay while the page is open.`);
+  }
+
+  async drop() {
+    const { base } = this.model;
+    if (!(await confirmed("Drop your changes?", `They are not saved. “${base}” is opened as it is.`, "Drop them"))) return;
+    this.begin("", {});
+    await this.open(base);
+  }
+
+  /**
+   * @param {string} base name of a scenario
+   * @param {any} config every field of it
+   */
+  begin(base, config) {
+    this.model.begin(base, config);
+    this.tellUnsaved();
   }
 
   async load() {
@@ -59,7 +91,11 @@ class EditorPage {
       this.scenarios = (await this.context.api.get("api/scenarios")).filter((/** @type {any} */ entry) => !entry.fault);
       this.base?.replaceChildren(...["shipped", "saved"].map((source) => ({ source, entries: this.scenarios.filter((entry) => entry.source === source) })).filter(({ entries }) => entries.length)
         .map(({ source, entries }) => h("optgroup", { label: source === "shipped" ? "Shipped" : "Saved" }, entries.map((entry) => h("option", { value: entry.name, text: entry.name })))));
-      await this.open(this.context.router.route.params.base ?? "community-5");
+      const { model } = this;
+      const asked = this.context.router.route.params.base ?? (model.base || "community-5");
+      if (model.base) await this.present();
+      if (asked !== model.base) await this.open(asked);
+      else this.context.router.set({ base: asked });
     } catch (error) {
       toast(/** @type {Error} */ (error).message, "error");
     }
@@ -75,16 +111,22 @@ class EditorPage {
     this.opening = base;
     try {
       const { config } = await this.context.api.get(`api/scenarios/${encodeURIComponent(base)}`);
-      this.model.begin(base, config);
-      if (this.base) this.base.value = base;
-      const saved = this.scenarios.find((entry) => entry.name === base)?.source === "saved";
-      if (this.remove) this.remove.hidden = !saved;
-      this.draw();
-      await this.check();
+      this.begin(base, config);
+      await this.present();
     } catch (error) {
       this.form?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: "This scenario cannot be opened" }), h("p", { text: /** @type {Error} */ (error).message })));
     }
     this.opening = "";
+  }
+
+  /** Show the model: a scenario just opened, or a draft that was left. */
+  async present() {
+    const { base } = this.model;
+    if (this.base) this.base.value = base;
+    if (this.remove) this.remove.hidden = this.scenarios.find((entry) => entry.name === base)?.source !== "saved";
+    this.tellUnsaved();
+    this.draw();
+    await this.check();
   }
 
   draw() {
@@ -112,6 +154,7 @@ class EditorPage {
   edited() {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => this.check(), PAUSE_MS);
+    this.tellUnsaved();
     this.prices?.replaceChildren(pricePicture(this.model.value.tariff));
   }
 
@@ -135,7 +178,9 @@ class EditorPage {
     const homeless = faults.get("") ?? [];
     const { sizes } = checked;
     const { format } = this.context;
-    verdict.replaceChildren(h("span", { class: `badge ${checked.valid ? "good" : "poor"}` }, h("span", { class: "dot" }), checked.valid ? "valid" : `${Math.max(1, checked.faults.length)} to mend`),
+    const mend = `${Math.max(1, checked.faults.length)} to mend`;
+    verdict.replaceChildren(checked.valid ? h("span", { class: "badge good" }, h("span", { class: "dot" }), "valid")
+      : h("button", { type: "button", class: "badge poor", title: "Go to the first of them", onclick: () => goToFault(form) }, h("span", { class: "dot" }), mend),
       ...homeless.map((message) => h("p", { class: "fault", text: message })),
       sizes && h("p", { class: "faint", text: `${format.count(sizes.num_agents, "prosumer")}, ${format.count(sizes.links, "link")}, ${format.count(sizes.buses, "bus", "buses")}; ${format.count(sizes.episode_steps, "step")} an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
     for (const button of [this.save, this.file]) if (button) button.disabled = !checked.valid;
@@ -149,7 +194,7 @@ class EditorPage {
     try {
       await this.context.api.post("api/scenarios/save", { name, replace, scenario: this.model.draft });
       toast(`Saved. “${name}” can be started in the live view, compared and trained on.`);
-      this.model.begin("", {});
+      this.begin("", {});
       await this.load();
       this.context.router.set({ base: name });
     } catch (error) {
@@ -167,7 +212,11 @@ class EditorPage {
     }
   }
 
-  download() {
+  /** What is in the fields now, not what was when it was last checked. */
+  async download() {
+    clearTimeout(this.timer);
+    await this.check();
+    if (!this.checked?.valid) return;
     saveBlob(new Blob([this.checked.toml], { type: "application/toml" }), `${this.name?.value.trim() || `${this.model.base}-edited`}.toml`);
   }
 
@@ -176,7 +225,7 @@ class EditorPage {
     if (!(await confirmed(`Delete “${base}”?`, "The scenario's file is removed from the server."))) return;
     try {
       await this.context.api.delete(`api/scenarios/${base}`);
-      this.model.begin("", {});
+      this.begin("", {});
       this.context.router.go("editor");
       await this.load();
     } catch (error) {

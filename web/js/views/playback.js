@@ -6,7 +6,7 @@ import { asked, confirmed } from "./kit/confirm.js";
 import { exportMenu } from "./kit/export.js";
 import { savePng, saveSvg } from "./kit/picture.js";
 import { controls, keys } from "./playback/controls.js";
-import { behind, holding, neighbour } from "./playback/events.js";
+import { behind, holding, neighbour, sentence, telling } from "./playback/events.js";
 import { eventList } from "./playback/eventlist.js";
 import { recordingList, room } from "./playback/list.js";
 import { Session } from "./playback/session.js";
@@ -145,14 +145,14 @@ class PlaybackPage {
     this.timeline = new Timeline((frame) => { session.player.pause(); this.seek(frame); });
     this.now = h("p", { class: "now-events", "aria-live": "polite" });
     this.behind = h("a", { class: "badge fair behind", href: href("live"), hidden: true }, h("span", { class: "dot" }), h("span"));
-    const shown = stage({ ...this.context, store: session.store });
+    const shown = stage({ ...this.context, store: session.store }, this.now);
     this.clearStage = shown.stop;
     this.picture = shown.picture;
     this.title = h("h1", { text: recording.name });
     this.head = h("div", { class: "button-row push" });
     this.content?.replaceChildren(
       h("div", { class: "page-head" }, this.title, h("span", { class: "muted", text: `${recording.scenario}, policy ${recording.about.hello?.policy?.title ?? recording.policy}${recording.seed === null ? "" : `, seed ${recording.seed}`}` }), this.behind, this.head),
-      shown.node, h("section", { class: "card player", "aria-label": "Player" }, this.timeline.element, this.controls.node, this.now), shown.below);
+      shown.node, h("section", { class: "card player", "aria-label": "Player" }, this.timeline.element, this.controls.node), shown.below);
     this.drawHead();
     this.timeline.set(session.pages.first, session.pages.end, [], null);
   }
@@ -236,11 +236,11 @@ class PlaybackPage {
     const data = session?.pages.peek(frame);
     if (!session || !bar || !timeline || !data) return;
     const { format, router } = this.context;
-    const when = `${format.simDate(data.sim_time)} ${format.simClock(data.sim_time)}`;
-    bar.say(when, `step ${format.number(data.step, 0)} of ${format.number(session.pages.end, 0)}`);
-    timeline.point(frame, `${when}, step ${data.step}`);
+    const [date, clock] = [format.simDate(data.sim_time), format.simClock(data.sim_time)];
+    bar.say(date, clock, `step ${format.number(data.step, 0)} of ${format.number(session.pages.end, 0)}`);
+    timeline.point(frame, `${date} ${clock}, step ${data.step}`);
     this.eventRows?.mark(frame);
-    const now = holding(session.events, frame).map((event) => event.detail);
+    const now = telling(holding(session.events, frame)).map((event) => sentence(event, format));
     if (this.now) setText(this.now, now.join(" · "));
     if (moved && !session.player.playing) router.set({ recording: session.recording.id, frame: String(frame) });
     this.tellBehind();

@@ -1,15 +1,19 @@
 /** The community as a town in three dimensions. three.js is loaded when the view opens; without WebGL it says so. */
 import { h, icon, setText } from "../dom.js";
+import { agentTip } from "../grid/nodes.js";
 import { href } from "../router.js";
 import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
-import { explain } from "../tooltip.js";
-import { Orbit } from "./scene3d/orbit.js";
+import { explain, hideTip, showTip } from "../tooltip.js";
+import { framed, Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 const NARROW = { azimuth: 1.5, height: 0.95, distance: 64 }; // along the feeder, as the picture is taller than wide
+const MOST_NAMES = 40;
 const FIRST = { azimuth: 0.35, height: 0.62, distance: 56 };
+const NAME = { side: 40, above: 30 }; // px that a name takes beside and above its house
+const INFO = { width: 226, height: 192 }; // px of the numbers in the corner
 
 class TownPage {
   /** @param {import("../types.d.ts").Context} context */
@@ -24,14 +28,17 @@ class TownPage {
     /** @type {Scene|null} */
     this.town = null;
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    /** @type {string | undefined} */
+    this.camera = context.router.route.params.camera; // what the URL said last
   }
 
   /** @param {HTMLElement} root */
   async mount(root) {
-    this.canvas = h("canvas", { class: "town-canvas", tabindex: "0", role: "img", "aria-label": "The community in three dimensions. Arrow keys turn the camera, plus and minus come nearer and go away." });
-    this.labels = h("div", { class: "town-labels", "aria-hidden": "true" });
+    this.canvas = h("canvas", { class: "town-canvas", tabindex: "0", role: "img", "aria-label": "The community in three dimensions. Arrow keys turn the camera, plus and minus come nearer and go away; the next stop of Tab are the prosumers." });
+    this.labels = h("div", { class: "town-labels", role: "group", "aria-label": "Prosumers; arrow keys go from one to the next, Enter selects", onkeydown: (/** @type {KeyboardEvent} */ event) => this.walk(event) });
     this.info = h("div", { class: "town-info card" });
-    this.box = h("div", { class: "town" }, this.canvas, this.labels, this.info, legend(),
+    this.legend = legend();
+    this.box = h("div", { class: "town" }, this.canvas, this.labels, this.info, this.legend,
       h("div", { class: "town-buttons" }, h("button", { class: "button icon", "aria-label": "Show everything", title: "Show everything", onclick: () => this.orbit?.reset() }, icon("fit"))));
     root.append(h("h1", { class: "sr-only", text: "The community in three dimensions" }), this.box);
     try {
@@ -44,7 +51,11 @@ class TownPage {
       return;
     }
     const narrow = this.box.clientWidth < this.box.clientHeight;
-    this.orbit = new Orbit(this.canvas, narrow ? NARROW : FIRST, () => this.draw());
+    this.orbit = new Orbit(this.canvas, narrow ? NARROW : FIRST, () => this.draw(), (text) => {
+      this.camera = text ?? undefined;
+      this.context.router.set({ camera: text });
+    });
+    this.orbit.goTo(this.camera);
     this.observe();
   }
 
@@ -64,6 +75,11 @@ class TownPage {
       store.subscribe((state) => state.hello, () => this.rebuild()),
       store.subscribe((state) => state.theme, () => this.rebuild()),
       store.subscribe(pick("frame", "selected"), () => this.update()),
+      this.context.router.subscribe(({ params }) => {
+        if (params.camera === this.camera) return;
+        this.camera = params.camera;
+        this.orbit?.goTo(this.camera);
+      }),
     ];
     const loop = (/** @type {number} */ now) => {
       this.handle = requestAnimationFrame(loop);
@@ -75,19 +91,67 @@ class TownPage {
   rebuild() {
     const { hello } = this.context.store.get();
     this.town?.dispose();
+    this.box?.classList.toggle("bare", !hello?.feeder);
     this.town = hello?.feeder ? new Scene(this.THREE, hello) : null;
-    const few = (hello?.agents.length ?? 0) <= 40;
+    const few = (hello?.agents.length ?? 0) <= MOST_NAMES;
     /** @type {Map<string, HTMLElement>} */
-    this.names = new Map(few ? (hello?.agents ?? []).map((agent) => [agent.id, h("span", { text: agent.name })]) : []);
-    if (hello?.feeder) this.names.set("grid", h("span", { class: "faint", text: "utility" }));
+    this.names = new Map(few ? (hello?.agents ?? []).map((agent, k) => [agent.id, this.name(agent, k === 0)]) : []);
+    if (hello?.feeder) this.names.set("grid", h("span", { class: "faint", "aria-hidden": "true", text: "utility" }));
     this.labels?.replaceChildren(...this.names.values());
+    if (few) this.labels?.removeAttribute("tabindex");
+    else this.labels?.setAttribute("tabindex", "0");
     this.fit();
     this.update();
+  }
+
+  /**
+   * A prosumer's name above its house: the way to it for who has no pointer. A pointer meets the house behind it.
+   * @param {import("../types.d.ts").HelloAgent} agent
+   * @param {boolean} first whether Tab leads to it
+   */
+  name({ id, name }, first) {
+    const { router, store, format } = this.context;
+    const node = h("span", {
+      role: "button", tabindex: first ? "0" : "-1", dataset: { agent: id }, text: name,
+      onclick: () => router.set({ agent: store.get().selected === id ? null : id }), onblur: hideTip,
+      onfocus: () => {
+        const agent = store.get().frame?.agents.find((one) => one.id === id);
+        if (!agent || !node.matches(":focus-visible")) return;
+        const { title, what, rows } = agentTip(agent, format);
+        showTip({ title, what, rows: rows?.map(([label, value]) => [label.replace(/ \(.*\)/, ""), value]) }, node.getBoundingClientRect()); // rings and tints are of the grid
+      },
+    });
+    return node;
+  }
+
+  /**
+   * By arrow keys from one prosumer to the next; where they are too many to have names, they are selected at once.
+   * @param {KeyboardEvent} event
+   */
+  walk(event) {
+    const { router, store } = this.context;
+    const from = /** @type {HTMLElement} */ (event.target);
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (from.dataset.agent && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      from.click();
+    }
+    const agents = store.get().hello?.agents ?? [];
+    if (!by || !agents.length) return;
+    event.preventDefault();
+    const here = from.dataset.agent ?? store.get().selected;
+    const at = agents.findIndex(({ id }) => id === here);
+    const { id } = agents[at < 0 ? (by > 0 ? 0 : agents.length - 1) : (at + by + agents.length) % agents.length];
+    const next = this.names?.get(id);
+    if (!next) router.set({ agent: id });
+    for (const name of next ? this.names?.values() ?? [] : []) if (name.dataset.agent) name.tabIndex = name === next ? 0 : -1;
+    next?.focus({ preventScroll: true });
   }
 
   update() {
     const { frame, selected } = this.context.store.get();
     if (frame && this.town) this.town.update(frame, selected);
+    for (const [id, name] of this.names ?? []) if (name.dataset.agent) name.setAttribute("aria-pressed", String(id === selected));
     this.tell();
     this.draw();
   }
@@ -97,7 +161,8 @@ class TownPage {
     const { frame, selected, hello } = store.get();
     const box = /** @type {HTMLElement} */ (this.info);
     if (!frame) {
-      box.replaceChildren(h("p", { class: "muted", text: hello?.run ? "Waiting for the next step…" : "Nothing runs. Start a community in the live view." }));
+      box.replaceChildren(h("p", { class: "muted" }, ...(hello?.run ? ["Waiting for the next step…"] : ["Nothing runs. ", h("a", { href: href("live"), text: "Start a community in the live view" }), "."])));
+      delete box.dataset.title;
       return;
     }
     const agent = frame.agents.find((item) => item.id === selected);
@@ -107,7 +172,7 @@ class TownPage {
     const title = agent?.name ?? hello?.scenario?.name ?? "";
     if (box.dataset.title !== title || box.querySelectorAll("dd").length !== facts.length) {
       box.dataset.title = title;
-      box.replaceChildren(h("strong", { text: title }), h("span", { class: "faint num clock" }), h("dl", {}, facts.flatMap(([name]) => [explained(name, agent !== undefined), h("dd", { class: "num" })])));
+      box.replaceChildren(h("strong", { text: title }), h("span", { class: "faint num clock" }), h("dl", {}, facts.map(([name]) => explained(name, agent !== undefined))));
     }
     setText(/** @type {Node} */ (box.querySelector(".clock")), `${format.simDate(frame.sim_time)} ${format.simClock(frame.sim_time)}`);
     [...box.querySelectorAll("dd")].forEach((cell, k) => setText(cell, facts[k][1]));
@@ -119,13 +184,32 @@ class TownPage {
     if (!width || !height || !this.renderer) return;
     this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
     this.renderer.setSize(width, height, false);
-    if (this.orbit) this.orbit.stretch = Math.max(1, Math.min(1.6, (0.8 * height) / width));
     if (this.town) {
       this.town.camera.aspect = width / height;
       this.town.camera.fov = width < height ? 52 : 42;
       this.town.camera.updateProjectionMatrix();
+      this.frame(this.town, width, height);
     }
     this.draw();
+  }
+
+  /**
+   * The camera's first place: the whole town is in the picture, free of what is written over it.
+   * @param {Scene} town
+   * @param {number} width
+   * @param {number} height
+   */
+  frame({ outline, camera }, width, height) {
+    if (!this.orbit) return;
+    const { first } = this.orbit;
+    const narrow = width < height; // then the numbers are above the town, else beside it
+    const top = NAME.above + (narrow ? INFO.height : 8);
+    const left = NAME.side + (narrow ? 0 : INFO.width);
+    const bottom = 28 + (this.legend?.offsetHeight ?? 0);
+    const part = { left: -1 + (2 * left) / width, right: 1 - (2 * NAME.side) / width, top: 1 - (2 * top) / height, bottom: -1 + (2 * bottom) / height };
+    const { target, distance } = framed(outline, first, { fov: camera.fov, aspect: width / height }, part);
+    this.orbit.target = target;
+    this.orbit.stretch = distance / first.distance;
   }
 
   /** @param {number} [seconds] */
@@ -134,7 +218,7 @@ class TownPage {
     this.seconds = seconds ?? this.seconds ?? 0;
     this.town.camera.position.set(...this.orbit.place);
     this.town.seenFrom(this.orbit.view.distance * this.orbit.stretch);
-    this.town.camera.lookAt(0, this.orbit.stretch > 1 ? 7 : 0, 0); // below what is written at the top
+    this.town.camera.lookAt(...this.orbit.target);
     this.town.animate(this.seconds);
     this.renderer.render(this.town.scene, this.town.camera);
     this.place();
@@ -163,6 +247,8 @@ class TownPage {
 
   unmount() {
     this.gone = true;
+    this.orbit?.stop();
+    hideTip();
     cancelAnimationFrame(this.handle);
     this.leave.forEach((end) => end());
     this.town?.dispose();
@@ -182,7 +268,7 @@ const FACTS = {
  * @param {boolean} ofAgent
  */
 function explained(name, ofAgent) {
-  const node = h("dt", { text: name });
+  const node = h("div", {}, h("dt", { text: name }), h("dd", { class: "num" }));
   explain(node, EXPLAIN[FACTS[name][ofAgent ? 1 : 0]]);
   return node;
 }

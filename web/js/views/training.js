@@ -1,9 +1,11 @@
 /** Learning curves of a run while it learns, and a small training started from here. */
+import { token } from "../api.js";
 import { h, setText } from "../dom.js";
+import { patience, socketUrl } from "../reconnecting.js";
 import { toast } from "../toast.js";
 import { confirmed } from "./kit/confirm.js";
 import { explain } from "./kit/explain.js";
-import { baselineLevels } from "./training/baselines.js";
+import { baselineLevels, referenceRun, validationLevels } from "./training/baselines.js";
 import { best, eta } from "./training/columns.js";
 import { Curves } from "./training/curves.js";
 import { TrainingFeed } from "./training/feed.js";
@@ -34,6 +36,7 @@ class TrainingPage {
     this.leave = [];
     /** @type {any[]} */
     this.levels = [];
+    this.source = "";
   }
 
   /** @param {HTMLElement} root */
@@ -61,7 +64,15 @@ class TrainingPage {
         h("section", { class: "card" }, h("header", {}, h("h2", { text: "New training" })), h("div", { class: "body" }, form))),
       h("div", { class: "content" }, h("div", { class: "page-head" }, this.title, this.about, h("span", { class: "push" }), this.stop), this.empty, this.body)));
     const timer = setInterval(() => this.refresh(), REFRESH_MS);
-    this.leave = [() => clearInterval(timer), this.context.router.subscribe((route) => route.view === "training" && this.route(route.params))];
+    let lost = false;
+    this.leave = [
+      () => clearInterval(timer), this.context.router.subscribe((route) => route.view === "training" && this.route(route.params)),
+      this.context.store.subscribe((state) => state.connection.state, (state) => {
+        if (state === "open" && this.feed?.connection.state === "unauthorized") this.feed.authenticate(); // the token was asked for meanwhile
+        else if (state === "open" && lost) this.feed?.connect(); // and not after its own patience
+        lost = state === "waiting" || (lost && state !== "open");
+      }),
+    ];
     this.refresh();
   }
 
@@ -123,30 +134,41 @@ class TrainingPage {
       this.feed?.close();
       this.feed = undefined;
       this.levels = [];
+      this.source = "";
       this.curves?.show([], [], {}, []);
       this.drawList();
     }
     if (exists && !this.feed) this.follow(name);
+    this.compare();
     this.tell();
   }
 
   /** @param {string} name */
-  async follow(name) {
-    this.feed = new TrainingFeed(this.context.api, name, () => this.draw(), () => {});
-    const run = this.runs.find((item) => item.name === name);
-    const source = run?.evaluated ? run : this.runs.find((item) => item.evaluated && item.scenario === run?.scenario);
-    if (!source) return;
-    const board = await this.context.api.get(`api/runs/${source.name}/scoreboard`).catch(() => null);
-    if (this.open !== name) return;
+  follow(name) {
+    const { api, store } = this.context;
+    const url = socketUrl(api, `ws/training?run=${encodeURIComponent(name)}`);
+    this.feed = new TrainingFeed(url, () => this.draw(), { token, silence_ms: patience(store.get().hello?.limits.heartbeat_s ?? 5) });
+    this.feed.connect();
+  }
+
+  /** Fetch the scoreboard to compare the score with, as soon as there is one. */
+  async compare() {
+    const { open } = this;
+    const source = referenceRun(this.runs, open, this.feed?.config?.scenario?.rewards)?.name ?? "";
+    if (!source || source === this.source) return;
+    this.source = source;
+    const board = await this.context.api.get(`api/runs/${source}/scoreboard`).catch(() => null);
+    if (this.open !== open || this.source !== source) return;
     this.levels = baselineLevels(board);
     this.draw();
   }
 
   draw() {
     if (!this.feed || !this.curves) return;
+    this.compare();
     const scenario = this.feed.config?.scenario;
     const names = (scenario?.prosumers ?? []).flatMap((/** @type {any} */ p) => (p.count > 1 ? Array.from({ length: p.count }, (_, k) => `${p.name}-${k + 1}`) : [p.name]));
-    this.curves.show(this.feed.rows, names, scenario?.rewards ?? {}, this.levels);
+    this.curves.show(this.feed.rows, names, scenario?.rewards ?? {}, this.levels.length ? this.levels : validationLevels(this.feed.rows));
     this.tell();
   }
 
@@ -168,6 +190,7 @@ class TrainingPage {
       rate: last ? `${format.number(last.agent_steps_per_s / 1000, 1)} k/s` : "–", eta: running ? format.duration(eta(rows, train?.iterations ?? null, train?.max_minutes ?? null)) : "–",
     };
     for (const [key, text] of Object.entries(say)) setText(facts[key], text);
+    /** @type {HTMLElement} */ (facts.eta.parentElement).hidden = !running;
     if (this.title) setText(this.title, this.open);
     if (this.about) setText(this.about, `${run?.algorithm ?? status?.algorithm ?? ""} on ${run?.scenario ?? status?.scenario ?? ""}`);
     if (this.stop) {

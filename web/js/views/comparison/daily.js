@@ -2,6 +2,7 @@
 
 import { h } from "../../dom.js";
 import { explain } from "../kit/explain.js";
+import { scrolling } from "../kit/scrolling.js";
 import { fixed } from "./kpis.js";
 import { days } from "./shape.js";
 
@@ -45,7 +46,7 @@ export function dailyTable(daily, policy, open, changed) {
   }
   return h("div", { class: "daily" },
     h("ul", { class: "chart-legend plain" }, SOURCES.map((source) => h("li", {}, h("i", { class: "swatch block", vars: { "--c": `var(${source.token})` } }), source.label))),
-    h("div", { class: "table-wrap" }, h("table", { class: "table" },
+    scrolling(h("table", { class: "table" },
       h("caption", { class: "sr-only" }, `Energy of ${policy} by day and prosumer, kWh, mean over the episodes`),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Day, prosumer"), COLUMNS.map((c) => h("th", { scope: "col", class: "right" },
         explain(h("span", {}, c.label, h("small", {}, " kWh")), { title: c.label, unit: "kWh", text: `${c.what} Mean over the episodes.` }))))), body)));

@@ -1,9 +1,10 @@
 /**
- * Columns of the scoreboard: what each number is, its unit, which way is good.
+ * Columns of the scoreboard: what each number is, its unit, which way is good. Where all of a column is 0, a sentence
+ * says what there is `none` of instead.
  *
  * @typedef {import("./shape.js").Row} Row
  * @typedef {{key: string, label: string, unit: string, digits: number, good: "high"|"low"|"neither", what: string,
- *   formula?: string, scale?: number, value: (row: Row) => number|null|undefined}} Kpi
+ *   formula?: string, scale?: number, none?: string, value: (row: Row) => number|null|undefined}} Kpi
  */
 
 /**
@@ -21,9 +22,9 @@ export const KPIS = [
     what: "Mean bill of the community in an episode, energy left in the batteries counted at its value.",
     formula: "J = Σ bills − v · (SoC end − SoC start)" },
   of({ key: "stability", label: "Stability", unit: "", digits: 3, good: "high", what: "Mean stability index, 0 to 1.", formula: ".4 voltage + .3 loading + .2 balance + .1 reserve" }),
-  of({ key: "voltage_violation_h", label: "Voltage", unit: "h", digits: 2, good: "low", what: "Hours in an episode with a bus outside the voltage band." }),
-  of({ key: "overload_h", label: "Overload", unit: "h", digits: 2, good: "low", what: "Hours in an episode with a branch above its rating." }),
-  of({ key: "unserved_kwh", label: "Unserved", unit: "kWh", digits: 2, good: "low", what: "Demand that was not met in an episode." }),
+  of({ key: "voltage_violation_h", label: "Voltage", unit: "h", digits: 2, none: "voltage outside its band", good: "low", what: "Hours in an episode with a bus outside the voltage band." }),
+  of({ key: "overload_h", label: "Overload", unit: "h", digits: 2, none: "overloaded branch", good: "low", what: "Hours in an episode with a branch above its rating." }),
+  of({ key: "unserved_kwh", label: "Unserved", unit: "kWh", digits: 2, none: "unserved demand", good: "low", what: "Demand that was not met in an episode." }),
   of({ key: "peak_kw", label: "Peak", unit: "kW", digits: 1, good: "low", what: "Highest power drawn from the utility in an episode." }),
   of({ key: "ramping_kw", label: "Ramping", unit: "kW", digits: 2, good: "low", what: "Mean change of the power drawn from the utility between two steps." }),
   of({ key: "self_consumption", label: "Self-consumption", unit: "%", digits: 1, scale: 100, good: "high", what: "Part of the solar energy that the community used itself." }),

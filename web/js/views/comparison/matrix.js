@@ -2,6 +2,7 @@
 
 import { h } from "../../dom.js";
 import { explain } from "../kit/explain.js";
+import { scrolling } from "../kit/scrolling.js";
 import { fixed, KPIS } from "./kpis.js";
 import { matrix } from "./shape.js";
 
@@ -17,7 +18,7 @@ export function matrixTable(scenarios, policies, chosen, choose) {
     h("th", { scope: "col", class: "right" },
       h("button", { type: "button", class: "matrix-pick", "aria-pressed": String(result.scenario === chosen), onclick: () => choose(result.scenario) }, result.scenario)),
   );
-  return h("div", { class: "table-wrap" },
+  return scrolling(
     h("table", { class: "table matrix" },
       h("caption", { class: "sr-only" }, "Score of each policy in each scenario, with its 95 % confidence interval"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Policy"), head)),

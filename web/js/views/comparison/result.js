@@ -66,7 +66,7 @@ export class ResultPanel {
    * @param {Record<string, string>} params
    */
   choose(params) {
-    const now = ["scenario", "reference", "policy", "sort", "order"].map((name) => params[name]).join("|");
+    const now = ["scenario", "reference", "policy", "sort", "order", "columns"].map((name) => params[name]).join("|");
     if (now === this.before) return;
     this.before = now;
     this.draw(params);
@@ -88,6 +88,9 @@ export class ResultPanel {
     const drawBoard = () => draw.board.replaceChildren(scoreboardTable(result, this.reference ?? "", order, ({ key, direction }) => {
       this.remember({ sort: key, order: direction });
       /** @type {HTMLElement|null} */ (this.element.querySelector(`th[data-key="${key}"] button`))?.focus();
+    }, params.columns === "all", (all) => {
+      this.remember({ columns: all ? "all" : null });
+      /** @type {HTMLElement|null} */ (this.element.querySelector(".board-note button"))?.focus();
     }));
     const drawWheel = () => draw.wheel.replaceChildren(radar(rows, this.policies ?? [], shown, () => {
       this.remember({ wheel: [...shown].join() });

@@ -5,6 +5,7 @@ import { Chart } from "../kit/chart.js";
 import { explain } from "../kit/explain.js";
 import { exportMenu } from "../kit/export.js";
 import { clearFaults, numberOf, showFault } from "../kit/form.js";
+import { scrolling } from "../kit/scrolling.js";
 import { named } from "./form.js";
 import { fixed } from "./kpis.js";
 import { card } from "./result.js";
@@ -13,7 +14,7 @@ const CHARTS = [
   { title: "Time of a step", unit: "ms", logY: true, columns: [["step_ms", "median"], ["step_p95_ms", "95th percentile"], ["decision_ms", "decision"]] },
   { title: "Time of an episode", unit: "s", logY: true, columns: [["episode_s", "episode"], ["build_s", "building"]] },
   { title: "Throughput", unit: "agent-steps per second", logY: true, columns: [["agent_steps_per_s", "one community"]] },
-  { title: "Reward of a prosumer", unit: "EUR-equivalents a step", logY: false, columns: [["reward", "mean"]] },
+  { title: "Reward of a prosumer", unit: "EUR-equivalents a step", logY: false, digits: 4, columns: [["reward", "mean"]] },
 ];
 /** @type {[string, string, number, string][]} field, heading, decimals, what it is */
 const COLUMNS = [
@@ -82,8 +83,8 @@ export class ScalabilityPanel {
     this.destroy();
     const { rows } = result;
     const size = rows.map((/** @type {any} */ row) => row.num_agents);
-    this.charts = CHARTS.map(({ title, unit, logY, columns }) => new Chart({
-      title, unit, logY, x: "log", xLabel: "prosumers", sync: "scalability", formatX: (x) => `${x} prosumers`,
+    this.charts = CHARTS.map(({ title, unit, logY, digits, columns }) => new Chart({
+      title, unit, logY, ...(digits ? { format: (/** @type {number} */ v) => fixed(v, digits) } : {}), x: "log", xLabel: "prosumers", sync: "scalability", formatX: (x) => `${x} prosumers`,
       lines: columns.map(([, label], k) => ({ label, token: `--series-${k + 1}`, dash: k ? [6, 4] : [], points: true })),
     }));
     const files = ["csv", "json"].map((format) => ({
@@ -93,7 +94,7 @@ export class ScalabilityPanel {
       card("Time and reward against the number of prosumers", [exportMenu(this.context.api, files)],
         h("div", { class: "chart-grid" }, this.charts.map((chart) => chart.element)),
         h("p", { class: "faint", text: `${result.policy}, one community of ${result.steps} steps, ${result.threads} CPU thread. Both axes are logarithmic where times are shown. Batched, thousands of communities step together: the throughput of training is far higher.` })),
-      card("Numbers", [], h("div", { class: "table-wrap" }, h("table", { class: "table" },
+      card("Numbers", [], scrolling(h("table", { class: "table" },
         h("thead", {}, h("tr", {}, COLUMNS.map(([, label, , text]) => h("th", { scope: "col", class: "right" }, explain(h("span", { text: label }), { title: label, text }))))),
         h("tbody", {}, rows.map((/** @type {any} */ row) => h("tr", {}, COLUMNS.map(([key, , digits]) => h("td", { class: "right num", text: fixed(row[key], digits) })))))))));
     this.charts.forEach((chart, k) => chart.set([size, ...CHARTS[k].columns.map(([key]) => rows.map((/** @type {any} */ row) => row[key]))]));

@@ -3,8 +3,9 @@
 import { h, s } from "../../dom.js";
 import { count } from "../../format.js";
 import { explain } from "../kit/explain.js";
+import { scrolling } from "../kit/scrolling.js";
 import { fixed, KPIS } from "./kpis.js";
-import { against, sorted } from "./shape.js";
+import { against, sorted, spared } from "./shape.js";
 
 /**
  * @typedef {{key: string, direction: "ascending"|"descending"}} Order
@@ -21,10 +22,14 @@ const VERDICTS = {
  * @param {string} reference policy the others are compared with
  * @param {Order} order
  * @param {(order: Order) => void} reorder
+ * @param {boolean} all columns, those that are 0 throughout too
+ * @param {(all: boolean) => void} show
  */
-export function scoreboardTable(result, reference, order, reorder) {
+export function scoreboardTable(result, reference, order, reorder, all, show) {
   const rows = result.scoreboard.rows ?? [];
-  const columns = KPIS.filter((kpi) => rows.some((row) => kpi.value(row) !== null));
+  const known = KPIS.filter((kpi) => rows.some((row) => kpi.value(row) !== null));
+  const empty = spared(rows, known);
+  const columns = all ? known : known.filter((kpi) => !empty.includes(kpi));
   const versus = (/** @type {string} */ name) => (name === reference ? null : against(result.pairs, name, reference));
   const value = order.key === "name" ? (/** @type {any} */ r) => r.name
     : order.key === "versus" ? (/** @type {any} */ r) => versus(r.name)?.cost
@@ -36,22 +41,36 @@ export function scoreboardTable(result, reference, order, reorder) {
     const button = h("button", { type: "button", onclick: () => reorder({ key, direction: next }) }, label, h("span", { class: "arrow", "aria-hidden": "true" }, active ? (order.direction === "ascending" ? " ↑" : " ↓") : ""));
     return h("th", { scope: "col", class: key === "name" ? "" : "right", "aria-sort": active ? order.direction : null, "data-key": key }, about ? explain(button, about) : button);
   };
-  return h("div", { class: "table-wrap" }, h("table", { class: "table scoreboard" },
+  const table = scrolling(h("table", { class: "table scoreboard" },
     h("caption", { class: "sr-only" }, `Scoreboard of ${result.scenario}, ${count(result.seeds.length, "episode")} of ${count(result.days, "day")}`),
     h("thead", {}, h("tr", {},
       heading("name", "Policy", "low", null),
       columns.slice(0, 1).map((kpi) => heading(kpi.key, kpi.label, kpi.good, about(kpi))),
-      heading("versus", `Cost vs ${reference}`, "low", {
+      heading("versus", h("span", {}, "Cost", h("small", {}, ` vs ${reference}`)), "low", {
         title: `Cost against ${reference}`, unit: "EUR per episode",
         text: "Mean difference on the same episodes with its 95 % interval (paired bootstrap). ▲ cheaper and ▼ dearer where the paired t-test, corrected for the number of pairs (Holm), has p < 0.05.",
         formula: "mean(J policy − J reference)",
       }),
       columns.slice(1).map((kpi) => heading(kpi.key, h("span", {}, kpi.label, kpi.unit ? h("small", {}, ` ${kpi.unit}`) : null), kpi.good, about(kpi))))),
     h("tbody", {}, sorted(rows, value, order.direction).map((row) => h("tr", { "data-policy": row.name },
-      h("th", { scope: "row" }, row.name, h("small", { class: "faint" }, row.forecast ? ` ${row.kind}, sees ${row.forecast}` : ` ${row.kind}`), row.marks?.length ? explain(h("span", { class: "mark" }, "!"), { title: "Marked", text: row.marks.join("; ") }) : null),
-      columns.slice(0, 1).map((kpi) => h("td", { class: "right num score-cell" }, whisker(row, span), fixed(kpi.value(row), kpi.digits))),
+      h("th", { scope: "row" }, row.name, h("small", { class: "faint" }, row.forecast ? ` sees ${row.forecast}` : ` ${row.kind}`), row.marks?.length ? explain(h("span", { class: "mark" }, "!"), { title: "Marked", text: row.marks.join("; ") }) : null),
+      columns.slice(0, 1).map((kpi) => h("td", { class: "right num" }, whisker(row, span), fixed(kpi.value(row), kpi.digits))),
       versusCell(versus(row.name), row.name === reference),
       columns.slice(1).map((kpi) => explain(h("td", { class: "right num" }, fixed(kpi.value(row), kpi.digits)), { ...about(kpi), title: `${row.name}: ${kpi.label}`, text: `${ciText(row, kpi)}${kpi.what}` })))))));
+  return h("div", {}, table, empty.length ? nothing(empty, all, show) : null);
+}
+
+/**
+ * What none of the policies has, and a way to see the columns that say so.
+ * @param {import("./kpis.js").Kpi[]} empty
+ * @param {boolean} all
+ * @param {(all: boolean) => void} show
+ */
+function nothing(empty, all, show) {
+  const words = empty.map((kpi) => `no ${kpi.none}`);
+  const said = words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words[0];
+  return h("p", { class: "board-note faint" }, `${said.charAt(0).toUpperCase()}${said.slice(1)} under any of them. `,
+    h("button", { type: "button", class: "link", "aria-expanded": String(all), text: all ? "Hide these columns" : `Show ${empty.length === 1 ? "this column" : "these columns"}`, onclick: () => show(!all) }));
 }
 
 /** @param {import("./kpis.js").Kpi} kpi */
@@ -96,9 +115,9 @@ function scoreSpan(rows) {
  */
 function whisker(row, [low, high]) {
   if (row.score === null) return null;
-  const x = (/** @type {number} */ v) => 3 + (114 * (Math.min(Math.max(v, low), high) - low)) / (high - low);
+  const x = (/** @type {number} */ v) => 3 + (74 * (Math.min(Math.max(v, low), high) - low)) / (high - low);
   const [a, b] = row.score_ci ?? [row.score, row.score];
-  return s("svg", { class: "whisker", viewBox: "0 0 120 16", width: 120, height: 16, "aria-hidden": "true" },
+  return s("svg", { class: "whisker", viewBox: "0 0 80 16", width: 80, height: 16, "aria-hidden": "true" },
     s("line", { class: "axis", x1: x(0), x2: x(0), y1: 1, y2: 15 }), s("line", { class: "axis", x1: x(1), x2: x(1), y1: 1, y2: 15 }),
     s("line", { class: "bar", x1: x(a), x2: x(b), y1: 8, y2: 8 }), s("circle", { cx: x(row.score), cy: 8, r: 3.5 }));
 }

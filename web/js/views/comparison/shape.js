@@ -52,6 +52,16 @@ export function sorted(rows, value, direction) {
 }
 
 /**
+ * Columns that a sentence can say: those with words for it in which every value is 0.
+ * @template {{none?: string, digits: number, value: (row: Row) => number|null|undefined}} K
+ * @param {Row[]} rows
+ * @param {K[]} columns
+ * @returns {K[]}
+ */
+export const spared = (rows, columns) =>
+  columns.filter((column) => column.none && rows.every((row) => Math.abs(column.value(row) ?? 0) < 0.5 * 10 ** -column.digits));
+
+/**
  * A policy against the reference, seen from the policy: `cost` < 0 means it is cheaper.
  * @param {Pair[]} pairs
  * @param {string} name

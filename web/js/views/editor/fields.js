@@ -2,6 +2,7 @@
 
 import { h, uid } from "../../dom.js";
 import { explain } from "../kit/explain.js";
+import { scrolling } from "../kit/scrolling.js";
 import { parseRange, rangeText } from "./draft.js";
 
 /**
@@ -71,6 +72,16 @@ export function showFaults(root, faults) {
 }
 
 /**
+ * Go to the first field with a fault.
+ * @param {HTMLElement} root
+ */
+export function goToFault(root) {
+  const box = root.querySelector(".fault")?.closest(".field, [data-path]");
+  box?.scrollIntoView({ block: "center" });
+  /** @type {HTMLElement|null|undefined} */ (box?.querySelector("input, select"))?.focus({ preventScroll: true });
+}
+
+/**
  * Paths the form has a place for.
  * @param {HTMLElement} root
  */
@@ -86,13 +97,14 @@ export function knownPaths(root) {
  * @param {() => void} redraw
  */
 export function rows(model, path, { heads, row, blank, add, least = 0, caption }, redraw) {
-  const list = /** @type {any[]} */ (model.get(path) ?? []);
+  const now = () => /** @type {any[]} */ (model.get(path) ?? []); // with what was typed since this was drawn
+  const list = now();
   const change = (/** @type {any[]} */ next) => { model.set(path, next); redraw(); };
   return h("div", { dataset: { path }, class: "edit-rows" },
-    list.length ? h("div", { class: "table-wrap" }, h("table", { class: "table edit" }, h("caption", { class: "sr-only", text: caption }),
+    list.length ? scrolling(h("table", { class: "table edit" }, h("caption", { class: "sr-only", text: caption }),
       h("thead", {}, h("tr", {}, heads.map(([label, unit]) => h("th", { scope: "col" }, label, unit ? h("small", { class: "faint", text: ` ${unit}` }) : null)), h("th", {}, h("span", { class: "sr-only", text: "Remove" })))),
       h("tbody", {}, list.map((_, k) => h("tr", { dataset: { path: `${path}.${k}` } }, row(`${path}.${k}`, k).map((cell) => h("td", {}, cell)),
-        h("td", {}, h("button", { type: "button", class: "button quiet small", disabled: list.length <= least, "aria-label": `Remove row ${k + 1}`, title: "Remove", text: "✕", onclick: () => change(list.filter((_x, i) => i !== k)) }), h("div", { class: "faults" }))))))) : null,
+        h("td", {}, h("button", { type: "button", class: "button quiet small", disabled: list.length <= least, "aria-label": `Remove row ${k + 1}`, title: "Remove", text: "✕", onclick: () => change(now().filter((_x, i) => i !== k)) }), h("div", { class: "faults" }))))))) : null,
     h("div", { class: "faults" }),
-    h("button", { type: "button", class: "button small", text: add, onclick: () => change([...list, blank()]) }));
+    h("button", { type: "button", class: "button small", text: add, onclick: () => change([...now(), blank()]) }));
 }

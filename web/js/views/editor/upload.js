@@ -3,6 +3,7 @@
 import { field, h } from "../../dom.js";
 import { toast } from "../../toast.js";
 import { confirmed } from "../kit/confirm.js";
+import { scrolling } from "../kit/scrolling.js";
 
 const KINDS = { load: "timestamp, agent, demand_kw, generation_kw", prices: "timestamp, import_eur_per_kwh, export_eur_per_kwh", feeder: "a row a branch" };
 
@@ -59,6 +60,8 @@ export function uploads({ api, format }, onFiles) {
     } catch (error) {
       const { message, details } = /** @type {any} */ (error);
       fault.replaceChildren(h("p", { class: "fault", text: message }), ...(details?.row ? [picture(await chosen.slice(0, 32 << 20).text(), details.row, details.column)] : []));
+      fault.scrollIntoView({ block: "nearest" });
+      fault.querySelector(".cell-wrong")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
     send.disabled = false;
   }
@@ -88,7 +91,7 @@ export function uploads({ api, format }, onFiles) {
 function picture(text, row, column) {
   const { head, lines } = excerpt(text, row);
   const at = column === null ? -1 : head.indexOf(column);
-  return h("div", { class: "table-wrap" }, h("table", { class: "table excerpt" }, h("caption", { class: "sr-only", text: `Rows around row ${row}` }),
+  return scrolling(h("table", { class: "table excerpt" }, h("caption", { class: "sr-only", text: `Rows around row ${row}` }),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "row" }), head.map((title, k) => h("th", { scope: "col", class: k === at ? "wrong" : "", text: title })))),
     h("tbody", {}, lines.map((line) => h("tr", { class: line.row === row ? "wrong" : "" }, h("th", { scope: "row", class: "num", text: String(line.row) }),
       line.cells.map((cell, k) => h("td", { class: `num ${line.row === row && (k === at || at < 0) ? "cell-wrong" : ""}`, text: cell })))))));

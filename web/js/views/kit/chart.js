@@ -159,11 +159,14 @@ export class Chart {
           ...(l.fill ? { fill: `color-mix(in srgb, ${colour(l.token)} 16%, transparent)` } : {}),
         })),
       ],
-      hooks: { setCursor: [(/** @type {any} */ u) => this.follow(u.cursor.idx)], draw: [(/** @type {any} */ u) => this.drawLevels(u)] },
+      hooks: { setCursor: [(/** @type {any} */ u) => this.follow(u.cursor.idx)], drawAxes: [(/** @type {any} */ u) => this.drawLevels(u)] }, // below the lines
     };
   }
 
-  /** @param {any} u */
+  /**
+   * Lines across with their names.
+   * @param {any} u
+   */
   drawLevels(u) {
     const { ctx } = u;
     const scale = devicePixelRatio;
@@ -182,8 +185,13 @@ export class Chart {
       ctx.stroke();
       ctx.font = chartFont().replace("11px", `${11 * scale}px`);
       ctx.textAlign = "right";
-      ctx.textBaseline = below ? "top" : "bottom";
-      ctx.fillText(level.label, u.bbox.left + u.bbox.width - 4 * scale, y + (below ? 3 : -3) * scale);
+      ctx.textBaseline = "middle";
+      const { width } = ctx.measureText(level.label);
+      const [right, middle] = [u.bbox.left + u.bbox.width - 4 * scale, y + (below ? 9 : -9) * scale];
+      ctx.fillStyle = colour("--surface"); // no grid line through the name
+      ctx.fillRect(right - width - 3 * scale, middle - 7 * scale, width + 6 * scale, 14 * scale);
+      ctx.fillStyle = ctx.strokeStyle;
+      ctx.fillText(level.label, right, middle);
       ctx.restore();
     }
   }
@@ -229,14 +237,15 @@ export class Chart {
   }
 
   describe() {
-    const { title, unit, lines, format } = this.options;
+    const { title, unit, lines, levels, format } = this.options;
     if ((this.plot?.cursor.idx ?? null) === null) this.follow(null); // else somebody reads the values under the cursor
     const ends = lines.map((line, k) => {
       const value = (this.data[k + 1] ?? []).findLast((/** @type {any} */ v) => v !== null && v !== undefined);
       return `${line.label} ${value === undefined ? "no value" : /** @type {any} */ (format)(value)}`;
     });
     this.plotBox.setAttribute("role", "img");
-    this.plotBox.setAttribute("aria-label", `${title}${unit ? `, ${unit}` : ""}. Last values: ${ends.join("; ")}. ${CHART_KEYS}`);
+    const across = levels?.length ? ` Lines across: ${levels.map((level) => level.label).join("; ")}.` : "";
+    this.plotBox.setAttribute("aria-label", `${title}${unit ? `, ${unit}` : ""}. Last values: ${ends.join("; ")}.${across} ${CHART_KEYS}`);
   }
 
   /** @param {number} k a point, in words */

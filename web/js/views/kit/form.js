@@ -23,18 +23,22 @@ export function tickList(legend, name, groups, ticked, onchange = () => {}) {
 }
 
 /**
- * Show a fault at its field, or above the form's button where it has none.
+ * Show a fault at its field or the nearest above it (`hidden` for `hidden.0`), or above the form's button where it has none.
  * @param {HTMLFormElement} form
  * @param {{message: string, field?: string|null}} error
  */
 export function showFault(form, error) {
   clearFaults(form);
-  const name = error.field?.split(".")[0] ?? "";
-  const box = name ? form.querySelector(`[data-field="${CSS.escape(name)}"]`) : null;
+  const keys = error.field?.split(".") ?? [];
+  const boxes = keys.map((_, k) => form.querySelector(`[data-field="${CSS.escape(keys.slice(0, keys.length - k).join("."))}"]`));
+  const box = boxes.find((found) => found !== null);
   const fault = h("p", { class: "fault", id: uid("fault"), role: "alert", text: error.message });
   if (box) {
+    const folded = box.closest("details");
+    if (folded) folded.open = true;
     box.classList.add("invalid");
     box.append(fault);
+    box.scrollIntoView({ block: "nearest" });
     const input = box.querySelector("input, select, textarea");
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-describedby", fault.id);

@@ -1,7 +1,7 @@
 /** Events as a list one can go through by keyboard. */
 
 import { h } from "../../dom.js";
-import { holding, KINDS } from "./events.js";
+import { holding, KINDS, sentence } from "./events.js";
 
 /** @typedef {import("./events.js").RecordedEvent} RecordedEvent */
 const MOST = 300;
@@ -17,7 +17,7 @@ export function eventList(events, format, go) {
     const node = h("button", { type: "button", class: "pick event", onclick: () => go(event) },
       h("i", { class: `event-mark ${event.kind}`, vars: { "--c": `var(${kind.token})` } }),
       h("span", { class: "pick-title" }, `${kind.label} `, h("span", { class: "faint num", text: `${format.simDate(event.sim_time).slice(0, -5)} ${format.simClock(event.sim_time)}` })),
-      h("span", { class: "pick-detail", text: event.detail }));
+      h("span", { class: "pick-detail", text: sentence(event, format) }));
     return { event, node };
   });
   const note = events.length > MOST ? h("p", { class: "faint", text: `The first ${MOST} of ${events.length}.` }) : null;

@@ -39,6 +39,20 @@ export function holding(events, frame) {
 }
 
 /**
+ * Those to tell of: one that was done by hand and did nothing but cause an outage is told by the outage.
+ * @param {RecordedEvent[]} events that hold
+ */
+export const telling = (events) => events.filter((event) => event.kind !== "perturbation"
+  || !events.some((other) => other.kind === "outage" && other.frame === event.frame && other.until === event.until));
+
+/**
+ * What happened and for how long, in words.
+ * @param {RecordedEvent} event
+ * @param {{count: (n: number, one: string) => string}} format
+ */
+export const sentence = ({ detail, frame, until }, format) => `${detail} (${until === null ? "to the end" : format.count(until - frame, "step")})`;
+
+/**
  * Spans to draw for one kind, those closer together than `gap` frames drawn as one.
  * @param {RecordedEvent[]} events
  * @param {string} kind

@@ -1,4 +1,4 @@
-/** The live view's grid, metrics and prosumers, showing whatever the store holds. */
+/** The live view's grid, metrics and prosumers, showing whatever the store holds; what happens now stands in the grid. */
 
 import { h } from "../../dom.js";
 import { gridView } from "../../grid/grid.js";
@@ -8,14 +8,15 @@ import { metrics } from "../../live/metrics.js";
 
 /**
  * @param {import("../../types.d.ts").Context} context with the store of the recording
+ * @param {HTMLElement} now says what happens
  */
-export function stage(context) {
+export function stage(context, now) {
   const grid = gridView(context);
   const table = agentTable(context);
   const numbers = metrics(context);
   const cards = agentCards(context);
   const node = h("div", { class: "playback-stage" }, numbers.node,
-    h("section", { class: "card playback-grid", "aria-label": "Community" }, grid.node));
+    h("section", { class: "card playback-grid", "aria-label": "Community" }, grid.node, now));
   const below = h("div", { class: "playback-below" }, cards.node,
     h("details", { class: "card as-table" }, h("summary", { text: "The same as a table" }), table.node));
   return {

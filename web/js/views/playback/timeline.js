@@ -5,8 +5,9 @@ import { explain } from "../kit/explain.js";
 import { KINDS, marks } from "./events.js";
 import { overviewPaths } from "./overview.js";
 
-const OVER = 46; // px of the overview
-const LANE = 11; // px of a kind's lane
+const ROOMY = { over: 46, lane: 11 }; // px of the overview and of a kind's lane
+const SMALL = { over: 28, lane: 8 };
+const PHONE = 500; // px of width
 
 export class Timeline {
   /** @param {(frame: number) => void} onSeek */
@@ -54,19 +55,20 @@ export class Timeline {
   draw() {
     const width = this.box.clientWidth;
     if (!width) return;
+    const { over, lane: high } = width < PHONE ? SMALL : ROOMY;
     const kinds = KINDS.filter(({ kind }) => this.events.some((event) => event.kind === kind));
-    const height = OVER + kinds.length * LANE + 4;
+    const height = over + kinds.length * high + 4;
     const x = (/** @type {number} */ frame) => ((frame - this.first) / Math.max(1, this.end - this.first)) * width;
     const gap = ((this.end - this.first) / width) * 2;
     const lanes = kinds.flatMap(({ kind, label, token }, lane) => marks(this.events, kind, this.end, gap).map((mark) => {
       const left = x(mark.from);
       const title = mark.count === 1 ? `${label}: ${mark.events[0].detail}` : `${mark.count} × ${label}`;
-      return s("rect", { class: `mark-span ${kind}`, x: left, y: OVER + 3 + lane * LANE, width: Math.max(4, x(mark.to) - left), height: LANE - 3, rx: 2, vars: { "--c": `var(${token})` } }, s("title", { text: title }));
+      return s("rect", { class: `mark-span ${kind}`, x: left, y: over + 3 + lane * high, width: Math.max(4, x(mark.to) - left), height: high - 3, rx: 2, vars: { "--c": `var(${token})` } }, s("title", { text: title }));
     }));
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("height", String(height));
-    this.svg.replaceChildren(...(this.overview ? overviewPaths(this.overview, width, OVER - 2) : []),
-      s("line", { class: "base", x1: 0, x2: width, y1: OVER - 1.5, y2: OVER - 1.5 }), ...lanes);
+    this.svg.replaceChildren(...(this.overview ? overviewPaths(this.overview, width, over - 2) : []),
+      s("line", { class: "base", x1: 0, x2: width, y1: over - 1.5, y2: over - 1.5 }), ...lanes);
     this.labels.replaceChildren(
       explain(h("span", { class: "lane-over" }, h("i", { class: "key-generation" }), "solar", h("br"), h("i", { class: "key-demand" }), "demand", h("br"), h("i", { class: "key-stability" }), "stability"),
         { title: "The recording at a glance", text: "Generation and demand of the community on one scale of kW, stability from 0 to 1; of each slice the worst." }),

@@ -1,13 +1,15 @@
 /** The town in three.js: ground, feeder, buildings with their batteries and roofs, flows as particles. */
 
 import { palette } from "../../status.js";
-import { along, arch, building, ground, particles } from "./town.js";
+import { along, arch, building, feed, ground, particles, pointOn } from "./town.js";
 
 /**
  * @typedef {import("../../types.d.ts").Hello} Hello
  * @typedef {import("../../types.d.ts").Frame} Frame
+ * @typedef {import("./town.js").Point} Point
  */
 const MOST_PARTICLES = 900;
+const STRIDE = 25; // metres of a way that has the usual number of particles, and the usual time from end to end
 const GRID = "grid";
 
 /** @param {any} THREE @param {Record<string, string>} c */
@@ -37,9 +39,13 @@ export class Scene {
     this.camera = new THREE.PerspectiveCamera(42, 1, 0.5, 600);
     /** @type {Map<string, any>} */
     this.houses = new Map();
-    /** @type {Map<string, [number, number, number]>} where flows begin and end */
+    /** @type {Map<string, Point>} above houses and mast: names stand here, transfers begin and end here */
     this.places = new Map();
-    /** @type {{from: [number, number, number], to: [number, number, number], power: number, count: number, colour: any}[]} */
+    /** @type {Point[]} what has to be in the picture */
+    this.outline = [];
+    /** @type {Map<string, import("./town.js").Way>} of prosumers to the utility, made when first used */
+    this.feeds = new Map();
+    /** @type {{place: (part: number) => Point, pace: number, power: number, count: number, colour: any}[]} */
     this.flows = [];
     this.build();
   }
@@ -75,6 +81,8 @@ export class Scene {
     const { feeder } = hello;
     if (!feeder) return;
     const { buses, branches } = feeder;
+    this.fedBy = new Map(branches.target.map((bus, k) => [bus, k]));
+    this.outline.push(...buses.x.map((bx, i) => { const [x, z] = ground(bx, buses.y[i]); return /** @type {Point} */ ([x, 0, z]); }));
     this.branches = branches.source.map((from, k) => {
       const [x1, z1] = ground(buses.x[from], buses.y[from]);
       const [x2, z2] = ground(buses.x[branches.target[k]], buses.y[branches.target[k]]);
@@ -93,7 +101,8 @@ export class Scene {
     arm.position.set(x, 5.4, z);
     scene.add(arm);
     this.mast = mast;
-    this.places.set(GRID, [x, 5.4, z]);
+    this.places.set(GRID, [x, 6.2, z]);
+    this.outline.push([x, 7.2, z], [x, 0, z - 1.7], [x, 0, z + 1.7]);
   }
 
   /**
@@ -124,7 +133,9 @@ export class Scene {
     if (battery) group.add(battery.group);
     scene.add(group);
     this.houses.set(agent.id, { group, wall, ring, panel, level: battery?.level ?? null, tall, pv: agent.pv_kwp });
-    this.places.set(agent.id, [x, shape.height + shape.depth * 0.5, z]);
+    const [top, reach] = [shape.height + shape.depth * 0.5, shape.width * 1.13]; // the ring of the selected one
+    this.places.set(agent.id, [x, top, z]);
+    this.outline.push([x, top + 1, z], [x - reach, 0, z], [x + reach, 0, z], [x, 0, z - reach], [x, 0, z + reach]);
   }
 
   /**
@@ -213,11 +224,33 @@ export class Scene {
     const colour = (/** @type {import("../../types.d.ts").Flow} */ flow) => new THREE.Color(flow.source === GRID ? c["c-import"] : flow.target === GRID ? c["c-export"] : c["c-transfer"]);
     let free = MOST_PARTICLES;
     this.flows = [...frame.energy_flows].sort((a, b) => b.power_kw - a.power_kw).flatMap((flow) => {
-      const [from, to] = [this.places.get(flow.source), this.places.get(flow.target)];
-      const count = Math.min(free, particles(flow.power_kw));
+      const way = this.way(flow);
+      const strides = Math.max(1, (way?.length ?? 0) / STRIDE);
+      const count = way ? Math.min(free, Math.round(particles(flow.power_kw) * strides)) : 0;
       free -= count;
-      return from && to && count ? [{ from, to, power: flow.power_kw, count, colour: colour(flow) }] : [];
+      return way && count ? [{ place: way.place, pace: 1 / strides, power: flow.power_kw, count, colour: colour(flow) }] : [];
     });
+  }
+
+  /**
+   * How a flow gets from end to end: between neighbours through the air, else along the cables.
+   * @param {import("../../types.d.ts").Flow} flow
+   * @returns {{place: (part: number) => Point, length: number}|null}
+   */
+  way({ source, target }) {
+    if (source !== GRID && target !== GRID) {
+      const [from, to] = [this.places.get(source), this.places.get(target)];
+      return from && to ? { place: (part) => arch(from, to, part), length: 0 } : null;
+    }
+    const id = source === GRID ? target : source;
+    let way = this.feeds.get(id);
+    if (!way) {
+      const agent = this.hello.agents.find((one) => one.id === id);
+      if (!agent || !this.hello.feeder || !this.fedBy) return null;
+      this.feeds.set(id, (way = feed(agent, this.hello.feeder, this.fedBy)));
+    }
+    const known = way;
+    return { place: (part) => pointOn(known, source === GRID ? 1 - part : part), length: known.length };
   }
 
   /**
@@ -237,7 +270,7 @@ export class Scene {
     let n = 0;
     for (const flow of this.flows)
       for (let k = 0; k < flow.count; k += 1) {
-        const [x, y, z] = arch(flow.from, flow.to, along(seconds, flow.power, k, flow.count));
+        const [x, y, z] = flow.place(along(seconds * flow.pace, flow.power, k, flow.count));
         const scale = size * (0.7 + Math.min(1, flow.power / 6));
         dots.setMatrixAt(n, matrix.makeScale(scale, scale, scale).setPosition(x, y, z));
         dots.setColorAt(n, flow.colour);

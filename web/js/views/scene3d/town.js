@@ -1,6 +1,13 @@
-/** The community as a town: where things stand, how high they are; pure functions. */
+/**
+ * The community as a town: where things stand, how high they are, which ways energy takes; pure functions.
+ *
+ * @typedef {[number, number, number]} Point
+ * @typedef {{points: Point[], at: number[], length: number}} Way `at`: length up to each point
+ */
 
 export const SIZE = 60; // metres across, from the slack bus to the farthest
+
+const CABLE = 0.35; // metres above the ground, where dots run along a cable
 
 /**
  * A place of the wire (0 … 1, from the left, from the top) on the ground.
@@ -50,11 +57,49 @@ export function along(seconds, power, k, count) {
 export const particles = (power) => Math.min(8, Math.max(2, Math.round(2 + power)));
 
 /**
- * A point of an arch between two places.
- * @param {[number, number, number]} from
- * @param {[number, number, number]} to
+ * The way from a prosumer over its cable and along the feeder to the utility.
+ * @param {{x: number, y: number, bus: number}} agent
+ * @param {NonNullable<import("../../types.d.ts").Hello["feeder"]>} feeder
+ * @param {Map<number, number>} fedBy bus → branch that feeds it
+ * @returns {Way}
+ */
+export function feed(agent, { buses, branches, slack }, fedBy) {
+  const place = (/** @type {number} */ x, /** @type {number} */ y) => {
+    const [a, b] = ground(x, y);
+    return /** @type {Point} */ ([a, CABLE, b]);
+  };
+  const points = [place(agent.x, agent.y)];
+  for (let bus = agent.bus, hops = 0; hops <= buses.x.length; hops += 1) {
+    points.push(place(buses.x[bus], buses.y[bus]));
+    const branch = fedBy.get(bus);
+    if (bus === slack || branch === undefined) break;
+    bus = branches.source[branch];
+  }
+  const at = [0];
+  for (let k = 1; k < points.length; k += 1) at.push(at[k - 1] + Math.hypot(points[k][0] - points[k - 1][0], points[k][2] - points[k - 1][2]));
+  return { points, at, length: at[at.length - 1] };
+}
+
+/**
+ * A point of a way.
+ * @param {Way} way
  * @param {number} part 0 … 1
- * @returns {[number, number, number]}
+ * @returns {Point}
+ */
+export function pointOn({ points, at, length }, part) {
+  const far = part * length;
+  const k = Math.max(1, at.findIndex((x) => x >= far));
+  const span = at[k] - at[k - 1];
+  const t = span > 0 ? (far - at[k - 1]) / span : 0;
+  return /** @type {Point} */ (points[k].map((x, i) => points[k - 1][i] + t * (x - points[k - 1][i])));
+}
+
+/**
+ * A point of an arch between two places.
+ * @param {Point} from
+ * @param {Point} to
+ * @param {number} part 0 … 1
+ * @returns {Point}
  */
 export function arch(from, to, part) {
   const length = Math.hypot(to[0] - from[0], to[2] - from[2]);

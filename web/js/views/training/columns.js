@@ -7,6 +7,16 @@
 export const PARTS = ["stability", "efficiency", "cost", "cooperation"];
 
 /**
+ * Name of the scenario that is saved beside another and differs in its weights of the reward only.
+ * @param {string} scenario
+ * @param {Record<string, number>} weights
+ */
+export function weightedName(scenario, weights) {
+  const text = PARTS.map((part) => `${part[0]}${part[1]}${String(weights[part]).replace(".", "_")}`).join("-");
+  return `${scenario.slice(0, 36)}-${text}`;
+}
+
+/**
  * New lines behind those known; after a restart a resumed run repeats its iterations, the newest line of each counts.
  * @param {MetricRow[]} rows
  * @param {MetricRow[]} added

@@ -22,7 +22,7 @@ export class Curves {
    */
   constructor(by, changed) {
     const common = { x: /** @type {const} */ ("number"), sync: "training", formatX: minutes, lines: [] };
-    this.score = new Chart({ ...common, title: "Validation score", unit: "on validation weeks; dashed: references on the test weeks", height: 260, xLabel: "minutes of training", format: digits(3) });
+    this.score = new Chart({ ...common, title: "Validation score", unit: "on validation weeks; dashed: references, of a scoreboard on test weeks", height: 260, xLabel: "minutes of training", format: digits(3) });
     this.agents = new Chart({ ...common, title: "Reward by prosumer", unit: "EUR-equivalents a step", format: digits(3), height: 150 });
     this.cost = new Chart({ ...common, title: "Bill in validation", unit: "EUR per episode", format: digits(1), height: 150 });
     this.parts = PARTS.map((part) => new Chart({ ...common, title: `Reward: ${part}`, unit: "before weighting", format: digits(4), height: 150 }));

@@ -4,22 +4,12 @@ import { field, h } from "../../dom.js";
 import { explain } from "../kit/explain.js";
 import { clearFaults, showFault } from "../kit/form.js";
 import { schemaFields } from "../kit/schema.js";
-import { PARTS } from "./columns.js";
+import { PARTS, weightedName } from "./columns.js";
 
 const FIRST = ["iterations", "num_grids", "max_minutes", "seed"];
 const NOT_HERE = ["algorithm", "device", "threads", "compile", ...FIRST];
 /** @type {Record<string, string[]>} tables that an algorithm reads */
 const TABLES = { ippo: ["ppo"], mappo: ["ppo"], qmix: ["qmix"], shac: ["shac"] };
-
-/**
- * The scenario to train on: its own where the weights are, else one saved beside it that differs in them only.
- * @param {string} scenario
- * @param {Record<string, number>} weights
- */
-export function weightedName(scenario, weights) {
-  const text = PARTS.map((part) => `${part[0]}${part[1]}${String(weights[part]).replace(".", "_")}`).join("-");
-  return `${scenario.slice(0, 36)}-${text}`;
-}
 
 /**
  * @param {import("../../types.d.ts").Context} context
@@ -32,7 +22,7 @@ export function trainingForm({ api, format }, started) {
   const evaluate = h("input", { type: "checkbox", checked: true });
   const more = h("div", { class: "stack-form" });
   const first = h("div", { class: "pair" });
-  const start = h("button", { class: "button primary", text: "Train" });
+  const start = h("button", { class: "button primary", text: "Train", disabled: true });
   /** @type {Record<string, {input: HTMLInputElement, output: HTMLOutputElement}>} */
   const sliders = {};
   const weights = h("fieldset", { class: "ticks", dataset: { field: "rewards" } }, h("legend", { text: "Reward weights" }), PARTS.map((part) => {
@@ -110,6 +100,7 @@ export function trainingForm({ api, format }, started) {
     scenario.replaceChildren(...entries.filter((/** @type {any} */ entry) => !entry.fault).map((/** @type {any} */ entry) => h("option", { value: entry.name, text: entry.name, selected: entry.name === "community-5" })));
     drawFields();
     await loadWeights();
+    start.disabled = false;
   }
   algorithm.addEventListener("change", drawFields);
   scenario.addEventListener("change", () => loadWeights().catch((error) => showFault(form, error)));

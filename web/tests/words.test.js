@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { count } from "../js/format.js";
+import { crosses, shortened, spots } from "../js/grid/labels.js";
+import { KPIS } from "../js/views/comparison/kpis.js";
+import { spared } from "../js/views/comparison/shape.js";
+import { sentence, telling } from "../js/views/playback/events.js";
+
+test("an event is told with how long it lasted", () => {
+  const event = { kind: "outage", frame: 10, until: /** @type {number|null} */ (22), step: 11, sim_time: "", detail: "Islanded: the utility was cut off" };
+  assert.equal(sentence(event, { count }), "Islanded: the utility was cut off (12 steps)");
+  assert.equal(sentence({ ...event, until: 11 }, { count }), "Islanded: the utility was cut off (1 step)");
+  assert.equal(sentence({ ...event, until: null }, { count }), "Islanded: the utility was cut off (to the end)");
+  const done = { ...event, kind: "perturbation" };
+  assert.deepEqual(telling([event, done, { ...done, until: 30 }]), [event, { ...done, until: 30 }]); // its cause adds nothing
+});
+
+test("a column that is 0 for all is spared only where a sentence can say it", () => {
+  const row = (/** @type {number} */ unserved, /** @type {number|null} */ overload) => /** @type {any} */ ({ name: "x", score: 0, cost_eur: 0, kpis: { unserved_kwh: unserved, overload_h: overload, voltage_violation_h: 0, losses_kwh: 0 } });
+  const keys = (/** @type {any[]} */ rows) => spared(rows, KPIS).map((kpi) => kpi.key);
+  assert.deepEqual(keys([row(0, 0), row(0.001, null)]), ["voltage_violation_h", "overload_h", "unserved_kwh"]); // 0.001 reads 0.00
+  assert.deepEqual(keys([row(0, 0), row(0.006, 0)]), ["voltage_violation_h", "overload_h"]);
+});
+
+/** @param {number} x @param {number} y @param {string} name */
+const agent = (x, y, name) => ({ id: name, name, x, y });
+/** @param {...[number, number]} points @returns {any} */
+const way = (...points) => ({ points: points.map(([x, y]) => ({ x, y })) });
+
+test("a name stands where no cable and no link runs, and within the picture", () => {
+  const below = way([300, 100], [300, 140], [0, 140]);
+  const place = /** @type {any} */ ({
+    width: 800, height: 400, radius: 20, agents: [agent(300, 100, "home")], branches: [], feeds: [below], links: new Map(),
+  });
+  assert.deepEqual(spots(place), [{ x: 0, y: -31, anchor: "middle" }]); // the cable goes down, the name above
+  const above = { ...place, feeds: [way([300, 100], [300, 60])] };
+  assert.equal(spots(above)[0].y, 38);
+  const [edge] = spots({ ...place, agents: [agent(790, 100, "workshop")], feeds: [way([790, 100], [790, 140])] });
+  assert.ok(790 + edge.x + (17 * 6.7) / 2 <= 796 + 1e-9, "at the edge it moves inwards");
+  const [first, second] = spots({ ...place, agents: [agent(300, 100, "home"), agent(300, 45, "flat")], feeds: [way([300, 100], [300, 140]), way([300, 45], [300, 100])] });
+  assert.notDeepEqual(first, { x: 0, y: -31, anchor: "middle" }); // there the other prosumer stands
+  assert.deepEqual(second, { x: 0, y: -31, anchor: "middle" });
+  assert.equal(shortened("a name of far too many letters"), "a name of far t…");
+});
+
+test("a line crosses a box or passes it", () => {
+  const box = { left: 0, right: 10, top: 0, bottom: 10 };
+  const at = (/** @type {number} */ x, /** @type {number} */ y) => ({ x, y });
+  assert.ok(crosses(at(-5, 5), at(15, 5), box) && crosses(at(5, -5), at(5, 15), box) && crosses(at(2, 2), at(3, 3), box) && crosses(at(-1, 5), at(6, 12), box));
+  assert.ok(!crosses(at(-5, 11), at(15, 11), box) && !crosses(at(-5, 5), at(-1, 5), box) && !crosses(at(8, -4), at(16, 4), box));
+});
