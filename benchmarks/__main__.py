@@ -118,7 +118,7 @@ def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) ->
 
     cases = suite.run(quick, soak_minutes)
     if json:
-        write_results(json, "serve", cases)
+        write_results(json, "serve", cases, programs=("node",))
 
 
 def viewer(json: Json = None, quick: Quick = False, minutes: float = 10.0) -> None:
@@ -131,7 +131,7 @@ def viewer(json: Json = None, quick: Quick = False, minutes: float = 10.0) -> No
 
     cases = suite.run(quick, minutes)
     if json:
-        write_results(json, "viewer", cases)
+        write_results(json, "viewer", cases, programs=("chromium",))
 
 
 SUITES = {

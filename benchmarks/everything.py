@@ -35,19 +35,24 @@ def run_all(
         commands: those of `python -m benchmarks` by name; options are taken from their signatures.
         names: of the suites; none: all there are.
         quick: under a minute each, smaller sweeps.
-        device: for those that have one.
+        device: for those that have one; on a GPU the others, which measure a CPU, are left out unless named.
         out: folder the results go into, as NAME-DEVICE.json.
     """
     console, outcomes = Console(stderr=True), []
     kind = device.partition(":")[0]
-    for name in names or [n for n in commands if n not in NOT_SUITES]:
-        options = inspect.signature(commands[name]).parameters if name in commands else {}
+    options_of = {name: inspect.signature(command).parameters for name, command in commands.items()}
+    known = [n for n in commands if n not in NOT_SUITES]
+    chosen = list(names) or [n for n in known if kind == "cpu" or "device" in options_of[n]]
+    if left_out := [n for n in known if n not in chosen and not names]:
+        console.print(f"{', '.join(left_out)} left out: they measure a CPU, and their results are not this machine's")
+    for name in chosen:
+        options = options_of.get(name, {})
         path = out / f"{name}-{kind if 'device' in options else 'cpu'}.json"
         console.rule(f"[bold]{name}")
         begin = time.perf_counter()
         code = _run(name, options, quick, device, path) if name in commands else 2
         if name not in commands:
-            console.print(f"no such suite: {name}; there are {', '.join(n for n in commands if n not in NOT_SUITES)}")
+            console.print(f"no such suite: {name}; there are {', '.join(known)}")
         ended = "missing" if name not in commands else "failed" if code else "ok"
         outcomes.append(Outcome(name, code, ended, time.perf_counter() - begin, path))
     _print(outcomes)

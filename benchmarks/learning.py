@@ -23,9 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.decisions import decision_us
-from benchmarks.machine import wide
+from benchmarks.machine import COMMIT, wide
 from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
+from trainer.config import TrainConfig, load_train_config, scaled_to
 
 OUT = Path("runs/learning")
 ONLY_COST = {"rewards.stability": 0.0, "rewards.efficiency": 0.0, "rewards.cooperation": 0.0}
@@ -101,18 +102,22 @@ def run(
         for variant in variants:
             for algorithm in algorithms:
                 length = MINUTES[algorithm] if minutes is None else minutes
-                name = f"{scenario}-{variant}-{algorithm}-{length:g}min"
-                settings = {"max_minutes": length, "threads": 1, "clock": _clock(device), **VARIANTS[variant].overrides}
+                name = f"{scenario}-{variant}-{algorithm}-{length:g}min" + ("" if device == "cpu" else f"-{device}")
+                of_training = {"max_minutes": length, "threads": 1, "clock": _clock(device)}
+                settings = of_training | VARIANTS[variant].overrides
                 command = ["--scenario", scenario, "--algorithm", algorithm, "--device", device]
                 command += ["--seeds", str(seeds), "--jobs", str(jobs), *options]
                 command += [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
+                adapted = GridConfig.load(scenario, **VARIANTS[variant].overrides)
+                if not options:
+                    train = load_train_config(device, {"algorithm": algorithm, **of_training})
+                    _same(out / name, scaled_to(train, adapted.num_agents, list(of_training)), adapted)
                 content, board = _trained(out / name, command, seeds)
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
                     "command": shown(command),
-                    "trained": _time_of(out / name / "seeds.json"),
+                    "trained": _time_of(out / name / "seeds.json"), "scored_at": COMMIT,
                 }  # fmt: skip
-                adapted = GridConfig.load(scenario, **VARIANTS[variant].overrides)
                 case["decision"] = decision_us(adapted, out / name)
                 records.append(case | _figures(content, board))
                 show(records, scenario, variant)
@@ -162,6 +167,23 @@ def _trained(folder: Path, command: Sequence[str], seeds: int) -> tuple[dict[str
         if code := subprocess.run(call).returncode:
             raise ConfigError(f"training ended with exit code {code}, see above: {shown(command)}")
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in (report, board))  # type: ignore[return-value]
+
+
+def _same(folder: Path, train: TrainConfig, scenario: GridConfig) -> None:
+    """Refuse runs of other settings: their scores are not those of the presets as they are now.
+
+    Raises:
+        ConfigError: which fields differ.
+    """
+    for path in sorted(folder.glob("seed-*/config.json")):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        then = TrainConfig.model_validate(stored["train"]).model_copy(update={"seed": train.seed})
+        pairs = ((then, train), (GridConfig.model_validate(stored["scenario"]), scenario))
+        differ = [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
+        if differ:
+            raise ConfigError(
+                f"{path} is of other settings ({', '.join(differ)}): remove {folder}, or give another --out"
+            )
 
 
 def _is_scored(report: Path, board: Path, seeds: int) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,30 +24,39 @@ PEERS = (
     "power-grid-model",
     "pandapower",
     "torchrl",
-    "ray",
     "websockets",
     "uvicorn",
 )  # whose versions are told
 
 
-def describe_machine(device: torch.device | None = None) -> dict[str, Any]:
-    """Hardware, versions and commit of this run."""
+def describe_machine(device: torch.device | None = None, programs: Sequence[str] = ()) -> dict[str, Any]:
+    """Hardware, versions and commit of this run, as they were when it began.
+
+    Args:
+        programs: whose versions count too, e.g. node.
+    """
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": BEGUN.isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
         "logical_cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device is not None and device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PEERS},
-        "commit": _commit(),
+        "versions": {name: _version(name) for name in PEERS} | {name: _program(name) for name in programs},
+        "commit": COMMIT,
     }
 
 
-def write_results(path: Path, name: str, cases: list[dict[str, Any]], device: torch.device | None = None) -> None:
+def write_results(
+    path: Path,
+    name: str,
+    cases: list[dict[str, Any]],
+    device: torch.device | None = None,
+    programs: Sequence[str] = (),
+) -> None:
     """Write one suite's results with the machine they were taken on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"benchmark": name, "machine": describe_machine(device), "cases": cases}
+    content = {"benchmark": name, "machine": describe_machine(device, programs), "cases": cases}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -96,11 +106,27 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _program(name: str) -> str | None:
+    """What a program says of its version."""
+    return _said([name, "--version"]) if shutil.which(name) else None
+
+
 def _commit() -> str | None:
+    """The commit, "-dirty" where code differs from it: other suites' fresh results are no code."""
+    commit = _said(["git", "rev-parse", "--short=12", "HEAD"])
+    changed = _said(
+        ["git", "status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/results", ":(exclude,top)docs"]
+    )
+    return commit and f"{commit}-dirty" if changed else commit
+
+
+def _said(command: Sequence[str]) -> str | None:
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
         return subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+BEGUN, COMMIT = datetime.now(UTC), _commit()  # of the process: what is committed meanwhile was not measured

@@ -1,11 +1,13 @@
 """Virtual environments of the peers: made by `python -m benchmarks peers install`, each with its own pinned packages.
 
 Peers want versions of the same packages that exclude one another, and none of them is a dependency of this package.
-What is installed for a peer stands in peers/NAME.txt; the environments lie in the user's cache folder.
+What is installed for a peer stands in peers/NAME.txt; the environments lie in the user's cache folder. Node's `ws`,
+which `serve` measures, is installed by npm beside its server, peers/broadcast.mjs.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -31,6 +33,7 @@ class PeerEnvironment(NamedTuple):
     data: str | None = None  # a wheel kept whole beside the packages, for the data in it
 
 
+NODE = "ws"
 ENVIRONMENTS = {
     e.name: e
     for e in (
@@ -41,6 +44,8 @@ ENVIRONMENTS = {
         PeerEnvironment("vmas", ("vmas",)),
         PeerEnvironment("jax", ("jax",)),
         PeerEnvironment("benchmarl"),
+        PeerEnvironment("rllib"),
+        PeerEnvironment(NODE),
     )
 }
 
@@ -57,11 +62,16 @@ def interpreter(name: str) -> Path:
 
 def requirements(name: str) -> str:
     """Pinned packages of an environment, one a line."""
+    if name == NODE:
+        packages = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
+        return "\n".join(f"{package}=={version}" for package, version in packages.items())
     return (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def is_installed(name: str) -> bool:
     """The environment is whole and of the requirements as they stand now."""
+    if name == NODE:
+        return (FOLDER / "node_modules" / NODE).is_dir()
     mark = root() / name / INSTALLED
     return mark.is_file() and mark.read_text(encoding="utf-8") == requirements(name) and interpreter(name).exists()
 
@@ -77,7 +87,7 @@ def install(names: Sequence[str] = ()) -> list[str]:
         if is_installed(name):
             console.print(f"{name}: there already")
             continue
-        console.print(f"[bold]{name}[/]: installing into {root() / name}")
+        console.print(f"[bold]{name}[/]: installing into {FOLDER if name == NODE else root() / name}")
         try:
             _make(name)
         except (subprocess.CalledProcessError, OSError) as error:
@@ -87,6 +97,9 @@ def install(names: Sequence[str] = ()) -> list[str]:
 
 
 def _make(name: str) -> None:
+    if name == NODE:
+        subprocess.run(["npm", "ci", "--no-fund", "--no-audit"], cwd=FOLDER, check=True)
+        return
     folder = root() / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from rich.table import Table
 from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.machine import wide
+from benchmarks.peer_environments import is_installed
 from benchmarks.viewers import WARM_UP_S
 
 PEERS = Path(__file__).parent / "peers"
@@ -81,16 +82,16 @@ def run(quick: bool = False, soak_minutes: float = 0.0) -> list[dict[str, Any]]:
             idle = _idle(ours, seconds / 2)
             for _ in range(rounds):
                 for contestant in contestants:
-                    found[contestant.name].append(_window(contestant, viewers, seconds))
+                    with _paused(ours) if contestant.peer else nullcontext():
+                        found[contestant.name].append(_window(contestant, viewers, seconds))
             asked = _window(ours, viewers, seconds, asking=True)
             for contestant in contestants:
                 extra = {} if contestant.peer else {"idle_cpu_share": idle, "asked": asked}
                 records.append(_record(contestant, scenario, viewers, found[contestant.name]) | extra)
             if scenario == "town-1000":
                 records.append(_deaf(ours, few, max(seconds, 12.0)))
-            else:
-                if soak_minutes:
-                    records.append({"case": "soak", "viewers": viewers, **_soak(ours, viewers, soak_minutes)})
+            elif soak_minutes:
+                records.append({"case": "soak", "viewers": viewers, **_soak(ours, viewers, soak_minutes)})
     _print(records)
     return records
 
@@ -113,17 +114,28 @@ def _simulating(folder: Path, scenario: str) -> Iterator[Contestant]:
         yield ours
 
 
+@contextmanager
+def _paused(ours: Contestant) -> Iterator[None]:
+    """Ours neither simulates nor records on the core that a peer has its turn on."""
+    base = f"http://127.0.0.1:{ours.port}/api/simulation"
+    httpx.post(f"{base}/pause", timeout=60).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.post(f"{base}/resume", timeout=60).raise_for_status()
+
+
 def _peers(stack: ExitStack, folder: Path, ours: Contestant) -> list[Contestant]:
     """Those that are installed, sending a frame of ours."""
     frame = folder / "frame.json"
     frame.write_bytes(_one_frame(ours))
     python = [sys.executable, str(PEERS / "broadcast.py"), str(frame), str(HZ)]
     found = [stack.enter_context(_running("websockets.broadcast", python, ""))]
-    if shutil.which("node") and (PEERS / "node_modules" / "ws").is_dir():
+    if shutil.which("node") and is_installed("ws"):
         node = ["node", str(PEERS / "broadcast.mjs"), str(frame), str(HZ)]
         found.append(stack.enter_context(_running("Node ws", node, "")))
     else:
-        Console(stderr=True).print(f"Node ws left out: run npm install in {PEERS}")
+        Console(stderr=True).print("Node ws left out: python -m benchmarks peers install ws")
     return found
 
 

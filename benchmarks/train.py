@@ -21,7 +21,7 @@ from benchmarks.machine import wide
 from smartgrid_core import GridConfig
 
 MISSING = {  # by module
-    "ray": "RLlib left out: ray is not installed; the extra bench has it",
+    "rllib": "RLlib left out: not installed; python -m benchmarks peers install rllib",
     "benchmarl": "BenchMARL left out: not installed; python -m benchmarks peers install benchmarl",
 }
 
@@ -40,9 +40,9 @@ def run(
     if quick:
         del builders["own loop, equal settings, step compiled"]
     built = {name: stack for name, build in builders.items() if (stack := _built(build)) is not None}
-    for stack in built.values():
-        stack.iterate(0.0)  # warm-up: caches
     seconds, rounds = (4.0, 2) if quick else (20.0, 5)
+    for stack in built.values():
+        _rate(stack, seconds / 4)  # warm-up: caches, and what libraries compile on the way
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in built}
     for _ in range(rounds):
         for name, stack in built.items():

@@ -8,6 +8,6 @@ server.on("listening", () => console.log(server.address().port));
 setInterval(() => {
   if (!server.clients.size) return;
   frame.timestamp = new Date().toISOString();
-  const data = JSON.stringify(frame);
-  for (const client of server.clients) if (client.readyState === 1) client.send(data);
+  const data = Buffer.from(JSON.stringify(frame)); // once: a string would be turned into bytes for every client
+  for (const client of server.clients) if (client.readyState === 1) client.send(data, { binary: false });
 }, 1000 / Number(process.argv[3]));

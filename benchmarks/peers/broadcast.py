@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 clients: set[ServerConnection] = set()
@@ -35,4 +36,4 @@ async def main() -> None:
                 broadcast(clients, orjson.dumps(frame).decode())
 
 
-asyncio.run(main())
+uvloop.run(main())

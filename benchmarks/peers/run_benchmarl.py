@@ -1,12 +1,10 @@
-"""BenchMARL's IPPO on our TorchRL environment, an iteration whenever it is told to; see `benchmarks.stacks`.
+"""BenchMARL's IPPO on our TorchRL environment, an iteration whenever it is told to; see `training`.
 
-JSON lines: {"iterate": progress} is answered by the env-steps taken and the CPU time used so far, {"decide": obs} by
-actions; arrays are base64 of float32. The settings come as the first argument.
+The settings come as the first argument.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from benchmarl.models.mlp import MlpConfig  # pyright: ignore[reportMissingImpor
 from protocol import answer, versions
 from tensordict import TensorDict
 from torchrl.envs.utils import ExplorationType, set_exploration_type
+from training import decided
 
 from smartgrid_core.torchrl_env import GROUP, SmartGridEnv
 
@@ -71,10 +70,11 @@ class Turns(Callback):
 
     def __init__(self, steps: int):
         super().__init__()
-        self.steps = steps
+        self.steps, self.cpu_s, self._begun = steps, 0.0, 0.0
 
     def on_train_end(self, training_td: Any, group: str) -> None:
-        answer({"steps": self.steps, "cpu_s": time.process_time()})
+        self.cpu_s += time.process_time() - self._begun
+        answer({"steps": self.steps, "cpu_s": self.cpu_s})
         self.wait()
 
     def wait(self) -> None:
@@ -82,16 +82,15 @@ class Turns(Callback):
         for line in sys.stdin:
             asked = json.loads(line)
             if "iterate" in asked:
+                self._begun = time.process_time()
                 return
-            obs = torch.frombuffer(bytearray(base64.b64decode(asked["decide"])), dtype=torch.float32)
-            answer({"action": base64.b64encode(self._decide(obs.view(asked["shape"])).numpy().tobytes()).decode()})
+            decided(asked, self._decide)
         sys.exit(0)
 
-    @torch.no_grad()
     def _decide(self, obs: torch.Tensor) -> torch.Tensor:
         td = TensorDict({GROUP: TensorDict({"observation": obs}, obs.shape[:2])}, obs.shape[:1])
         with set_exploration_type(ExplorationType.DETERMINISTIC):
-            return self.experiment.policy(td)[GROUP, "action"].contiguous()
+            return self.experiment.policy(td)[GROUP, "action"]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.report import learned, pictures, speed
+from benchmarks.report.aims import aims
 from benchmarks.report.markdown import Case, scalars, where
 from smartgrid_core.errors import ConfigError
 
@@ -58,6 +59,7 @@ def render(results: Path, out: Path, images: Path) -> list[Path]:
         raise ConfigError(f"results = {str(results)!r}: no JSON files there; run `python -m benchmarks all` first")
     notes = Path(__file__).resolve().parents[1] / "NOTES.md"
     lines = [HEAD.format(results=_link(out, results), notes=_link(out, notes))]
+    lines += aims({c["benchmark"]: c["cases"] for c in found.values() if _on_cpu(c)})
     written: list[Path] = []
     for path, content in sorted(found.items(), key=lambda item: _place(item[1], item[0])):
         text, pictured = _section(path, content, out, images)
@@ -76,6 +78,10 @@ def _read(path: Path) -> Case:
     if not isinstance(content, dict) or not ("benchmark" in content or "rows" in content):
         raise ConfigError(f"{path}: expected the field benchmark, or rows of a scoreboard; remove it or run it again")
     return content
+
+
+def _on_cpu(content: Case) -> bool:
+    return "benchmark" in content and not content["machine"].get("gpu")
 
 
 def _place(content: Case, path: Path) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from benchmarks.report.markdown import Case
 from trainer.plots import BLUE, GREEN, GREY, INK, KIND_COLOURS, ORANGE, PURPLE, SKY, STYLE, VERMILION, save_figure
 
 Drawn = list[tuple[str, Path]]
+ONE_GRID = {"parallel_env.step": ("D", VERMILION), "scalar reference": ("s", INK)}  # marker and colour
 PEER_COLOURS = (VERMILION, PURPLE, ORANGE, SKY, BLUE, GREY)
 
 
@@ -36,11 +37,14 @@ def _throughput(cases: list[Case], path: Path) -> Path:
             line = sorted((c["num_grids"], c["agent_steps_per_s"]) for c in steps
                           if (c["name"], c["compiled"], c["power_flow"]) == (name, compiled, power_flow))  # fmt: skip
             ours = name == "Simulator.step"
-            colour = (GREEN if compiled else BLUE) if ours else GREY
+            marker, colour = ("o", GREEN if compiled else BLUE) if ours else ONE_GRID.get(name, ("^", GREY))
             label = f"{name}, {'compiled' if compiled else 'eager'}" if ours else name
             label += "" if power_flow else ", no power flow"
-            style = {"linestyle": "-" if power_flow else "--", "marker": "o" if ours else "D", "markersize": 4}
-            axes.plot(*zip(*line, strict=True), color=colour, label=label, **style)
+            style = {"linestyle": "-" if power_flow else "--", "marker": marker, "markersize": 5 if power_flow else 6}
+            if len(line) == 1:  # a point: a dash in the legend would promise a line
+                style["linestyle"] = "none"
+            inside = colour if power_flow else "white"
+            axes.plot(*zip(*line, strict=True), color=colour, markerfacecolor=inside, label=label, **style)
         peers = [c for c in cases if c.get("case") == "peer"]
         for peer, colour, marker in zip(peers, PEER_COLOURS * 3, "s^vP*Xdph<>" * 3, strict=False):
             place = [peer["num_grids"]], [peer["agent_steps_per_cpu_s"]]

@@ -11,6 +11,9 @@ import pytest
 from benchmarks import learning
 from benchmarks.__main__ import main
 from benchmarks.learning_plot import plot_learning
+from smartgrid_core import GridConfig
+from smartgrid_core.errors import ConfigError
+from trainer.config import load_train_config
 
 TINY = ("--episode_days=1", "--evaluation.seeds=[1, 2]", "--num_grids=4", "--horizon=4", "--compile=false")
 
@@ -39,6 +42,19 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert again == case
     picture = plot_learning([case, case | {"variant": "default"}], tmp_path / "learning.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_other_settings_are_refused(tmp_path: Path) -> None:
+    """A preset that was changed since would be read as the present one's score."""
+    grid, train = GridConfig.load("community-5"), load_train_config("cpu", {"algorithm": "shac"})
+    folder = tmp_path / "seed-3"
+    folder.mkdir()
+    stored = {"train": train.model_dump(mode="json") | {"seed": 3}, "scenario": grid.model_dump(mode="json")}
+    (folder / "config.json").write_text(json.dumps(stored))
+    learning._same(tmp_path, train, grid)
+    cheaper = GridConfig.load("community-5", **{"tariff.import_eur_per_kwh": 0.1})
+    with pytest.raises(ConfigError, match=r"\(gamma, tariff\): remove"):
+        learning._same(tmp_path, train.model_copy(update={"gamma": 0.9}), cheaper)
 
 
 def test_results_grow_case_by_case(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.report import markdown, render
+from benchmarks.report.aims import aims
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,6 +31,18 @@ def test_the_committed_page_is_what_the_committed_results_render_to(tmp_path: Pa
     )
     for picture in re.findall(r"\]\((images/[^)]+)\)", committed):
         assert (ROOT / "docs" / picture).is_file(), picture
+
+
+def test_an_aim_is_met_missed_with_what_bounds_it_or_not_measured() -> None:
+    frames = [{"case": "frames", "agents": n, "fps": fps} for n, fps in ((5, 60.0), (1000, 12.0))]
+    flow = [{"buses": 15, "batch": b, "speedup": {"compiled": x}} for b, x in ((1, 30.0), (4096, 7.0))]
+    lines = aims({"viewer": frames, "power-flow": flow})
+    rows = {cells[1]: cells[2:-1] for line in lines if (cells := [c.strip() for c in line.split("|")])[1:]}
+    assert rows["frames a second of the page, 5 prosumers"] == ["≥ 58", "60", "yes", ""]
+    assert rows["frames a second of the page, 1,000 prosumers"][:3] == ["≥ 30", "12", "no"]
+    assert rows["power flow of 15 buses against power-grid-model, a thread each"][1:3] == ["7×", "no"]  # the largest
+    assert rows["power flow of 300 buses against power-grid-model, a thread each"][1:3] == ["–", "not measured"]
+    assert aims({}) == []
 
 
 def _without_folders(page: Path) -> str:

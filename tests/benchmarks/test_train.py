@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from benchmarks import stacks, time_to_score, train
 from benchmarks.__main__ import main
 from benchmarks.peer_environments import is_installed
-from benchmarks.stacks import benchmarl_ippo
+from benchmarks.stacks import elsewhere
 from benchmarks.stacks.cleanrl_loop import cleanrl
 from benchmarks.stacks.own import equal_config, ours
 from benchmarks.stacks.torchrl_ippo import torchrl
@@ -27,7 +28,7 @@ def made(peer: bool, steps: int) -> Callable[[], stacks.Stack]:
 
 
 def missing() -> Any:
-    raise ModuleNotFoundError("No module named 'ray'", name="ray")
+    raise ModuleNotFoundError("No module named 'rllib'", name="rllib")
 
 
 @pytest.mark.usefixtures("quick_profiles")
@@ -48,26 +49,33 @@ def test_stacks_take_the_steps_they_count_and_act() -> None:
             assert torch.equal(stack.decide(obs), action)  # without exploration
 
 
+@pytest.mark.parametrize("name", ["benchmarl", "rllib"])
 def test_a_stack_that_is_not_installed_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(benchmarl_ippo, "is_installed", lambda name: False)
-    assert train._built(lambda: benchmarl_ippo.benchmarl(1)) is None
-    assert "python -m benchmarks peers install benchmarl" in capsys.readouterr().out
+    monkeypatch.setattr(elsewhere, "is_installed", lambda name: False)
+    assert train._built(lambda: getattr(elsewhere, name)(1)) is None
+    assert f"python -m benchmarks peers install {name}" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not is_installed("benchmarl"), reason="python -m benchmarks peers install benchmarl")
-def test_benchmarl_in_its_own_process_iterates_and_acts() -> None:
-    stack = benchmarl_ippo.benchmarl(1, stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8)))
-    assert stack.iterate(0.0) == 8
-    before = stack.cpu_s()
-    assert stack.iterate(0.5) == 8
-    assert stack.cpu_s() > before
+@pytest.mark.parametrize("name", ["benchmarl", "rllib"])
+def test_a_stack_in_its_own_process_iterates_and_acts(name: str) -> None:
+    if not is_installed(name):
+        pytest.skip(f"python -m benchmarks peers install {name}")
+    equal = stacks.Equal(grids=2, horizon=4, epochs=1, minibatches=2, hidden=(8, 8))
+    stack = getattr(elsewhere, name)(1, equal)
+    assert stack.iterate(0.0) >= 8
     _, obs = Simulator(stacks.SCENARIO, 3).reset(seed=1)
-    action = stack.decide(obs)
+    before, cpu_s = stack.cpu_s(), time.process_time()
+    for _ in range(20):
+        action = stack.decide(obs)
+    assert time.process_time() > cpu_s
+    assert stack.cpu_s() == before, "to decide is no training"
     assert action.shape == (3, 5, 3)
     assert 0 < action.abs().max() <= 1
     assert torch.equal(stack.decide(obs), action)
+    assert stack.iterate(0.5) >= 8
+    assert stack.cpu_s() > before
 
 
 def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +84,7 @@ def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setattr(train, "_rate", lambda stack, _: (float(stack.iterate(0.0)), 2.0 * stack.iterate(0.0)))
     records = train.run(quick=True, threads=1, score_minutes=0)
     assert [record["ratio_to_peers"]["peer"] for record in records] == [4, 1]
-    assert "RLlib left out: ray is not installed" in capsys.readouterr().out
+    assert "RLlib left out: not installed" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("quick_profiles")

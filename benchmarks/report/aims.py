@@ -1,0 +1,148 @@
+"""The table at the top: what was aimed at, what was found, and, where it was missed, what bounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.report.markdown import Case, fixed, number, table, times
+
+Results = Mapping[str, list[Case]]
+"""Cases by suite, those measured on a CPU."""
+
+
+class Aim(NamedTuple):
+    """One figure that was aimed at."""
+
+    what: str
+    least: float | None  # of one of these two
+    most: float | None
+    found: float | None
+    shown: Callable[[float], str]
+    bounds: str  # said where it is missed
+
+    @property
+    def met(self) -> bool | None:
+        """None where nothing was measured."""
+        if self.found is None:
+            return None
+        return self.found >= self.least if self.least is not None else self.found <= (self.most or 0.0)
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        """Of the table."""
+        asked = f"≥ {self.shown(self.least)}" if self.least is not None else f"≤ {self.shown(self.most or 0.0)}"
+        found = "–" if self.found is None else self.shown(self.found)
+        word = {None: "not measured", True: "yes", False: "no"}[self.met]
+        return self.what, asked, found, word, "" if self.met else self.bounds
+
+
+def aims(results: Results) -> list[str]:
+    """The section; empty where nothing was measured."""
+    found = [aim for of in (_env, _power_flow, _train, _learning, _serve, _viewer) for aim in of(results)]
+    if not any(aim.found is not None for aim in found):
+        return []
+    columns = ("on two CPU cores", "aim", "found", "met", "what bounds it")
+    return ["## What was aimed at", "", *table(columns, (aim.row() for aim in found))]
+
+
+def _env(results: Results) -> Iterator[Aim]:
+    cases = results.get("env", [])
+    steps = [c for c in cases if c.get("name") == "Simulator.step" and c["compiled"] and c["power_flow"]]
+    fastest = max(steps, key=lambda c: c["agent_steps_per_s"], default=None)
+    limits = next((c for c in cases if c.get("case") == "limits"), None)
+    bound = "bytes: results leave the caches"
+    if limits and fastest:
+        agents = fastest["agent_steps_per_s"] * fastest["us_per_call"] / 1e6 / fastest["num_grids"]
+        most = limits["copy_gb_per_s"] * 1e9 / limits["bytes_per_env_step"] * agents
+        part = fastest["agent_steps_per_s"] / most
+        bound = (
+            f"bytes, in part: to copy what a step reads and writes allows {_millions(most)} here, {part:.0%} reached"
+        )
+    rate = None if fastest is None else fastest["agent_steps_per_s"]
+    yield Aim("agent-steps a second, 15 buses, power flow, everything included", 40e6, None, rate, _millions, bound)
+    for name, least, why in (("this step in C", 0.5, ""), ("this step in JAX (jit, vmap)", 5.0, _NOISE)):
+        yield Aim(f"the step against {name.removeprefix('this step in ')}, a thread each", least, None,
+                  _beside(cases, name), times, why)  # fmt: skip
+    large = next((c for c in steps if c["num_grids"] == 65_536), {})
+    taken = large.get("measured_bytes_per_grid")
+    yield Aim("memory of 65,536 grids of community-5, GiB", None, 2.0, taken and taken * 65_536 / 2**30, _two, "")
+
+
+def _beside(cases: list[Case], name: str) -> float | None:
+    peer = next((c for c in cases if c.get("case") == "peer" and c["name"] == name), None)
+    if peer is None:
+        return None
+    return max(peer["ours"], key=lambda o: o["num_grids"])["ratio"]
+
+
+def _power_flow(results: Results) -> Iterator[Aim]:
+    cases = results.get("power-flow", [])
+    for buses, least in ((15, 20.0), (129, 5.0), (300, 5.0)):
+        largest = max((c for c in cases if c["buses"] == buses), key=lambda c: c["batch"], default=None)
+        found = None if largest is None else largest["speedup"]["compiled"]
+        yield Aim(f"power flow of {buses} buses against power-grid-model, a thread each", least, None, found, times, "")
+
+
+def _train(results: Results) -> Iterator[Aim]:
+    cases = {c["name"]: c for c in results.get("train", [])}
+    ours, equal = cases.get("own loop, default settings"), cases.get("own loop, equal settings, step compiled")
+    rate = None if ours is None else ours["agent_steps_per_cpu_s"]
+    yield Aim("agent-steps a second of training, updates included, one core", 1e5, None, rate, number, "")
+    for what, case, least in (("as both ship", ours, 100.0), ("settings equal, both compiled", equal, 10.0)):
+        ratios = case["ratio_to_peers"] if case else {}
+        found = next((ratio for name, ratio in ratios.items() if name.startswith("RLlib")), None)
+        yield Aim(f"env-steps of training a CPU-second against RLlib, {what}", least, None, found, times, "")
+
+
+def _learning(results: Results) -> Iterator[Aim]:
+    cases = results.get("learning", [])
+    mpc = "the forecast's error: model predictive control with the same one is at {}"
+    for scenario, algorithm, least in (
+        ("community-5", "shac", 0.94), ("community-5", "ippo", 0.85), ("community-5", "mappo", 0.85),
+        ("rural-lv", "shac", 0.94), ("rural-lv", "ippo", 0.85),
+    ):  # fmt: skip
+        case = next((c for c in cases if (c["scenario"], c["variant"], c["algorithm"])
+                     == (scenario, "default", algorithm)), None)  # fmt: skip
+        same = [b["score"] for b in case["baselines"] if b["name"] == "mpc-noisy"] if case else []
+        why = mpc.format(fixed(same[0])) if same and same[0] < least else "not known yet: no experiment tells"
+        seeds = f", {case['summary']['score']['seeds']} seeds" if case else ""
+        found = None if case is None else case["summary"]["score"]["median"]
+        yield Aim(f"score of {algorithm} on {scenario}{seeds}", least, None, found, fixed, why)
+
+
+def _serve(results: Results) -> Iterator[Aim]:
+    cases = [c for c in results.get("serve", []) if c["case"] == "broadcast" and c["scenario"] == "community-5"]
+    ours, node = (
+        next((c for c in cases if not c["peer"]), None),
+        next((c for c in cases if c["name"] == "Node ws"), None),
+    )
+    ratio = None
+    if ours and node:
+        rate = ours["windows"][-1]["messages"] / ours["windows"][-1]["seconds"]
+        beyond = ours["cpu_us_per_message"] - ours["idle_cpu_share"] / rate * 1e6
+        ratio = beyond / node["cpu_us_per_message"]
+    yield Aim("CPU a message beyond simulation and recording, against Node's ws", None, 1.1, ratio, times,
+              "Python for each viewer and pings, which the peers do not send")  # fmt: skip
+    p99 = None if ours is None else ours["latency_p99_ms"]
+    yield Aim("latency of frames to 1,000 viewers, p99 ms", None, 50.0, p99, number, _NOISE)
+    acks = None if ours is None else ours["asked"]["ack_ms"]["p99"]
+    yield Aim("command to its answer under that load, p99 ms", None, 50.0, acks, number, _NOISE)
+    deaf: Any = next((c for c in results.get("serve", []) if c["case"] == "deaf"), {})
+    yield Aim("worst gap of others beside 10 that never read, s", None, 0.3, deaf.get("worst_gap_s"), _two, "")
+
+
+def _viewer(results: Results) -> Iterator[Aim]:
+    for case in (c for c in results.get("viewer", []) if c["case"] == "frames"):
+        least = 30.0 if case["agents"] >= 1000 else 58.0
+        yield Aim(f"frames a second of the page, {case['agents']:,} prosumers", least, None, case["fps"], number, "")
+
+
+def _millions(value: float) -> str:
+    return f"{number(value / 1e6)} M"
+
+
+def _two(value: float) -> str:
+    return fixed(value, 2)
+
+
+_NOISE = "the machine, which others share: it differs from run to run by more than it lacks"
