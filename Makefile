@@ -55,7 +55,8 @@ lint: setup web ## style, types, import directions
 	if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 	if command -v npm >/dev/null; then cd web && npm run -s check; fi
 
-bench: setup web ## every benchmark beside its peers, hours, then docs/benchmarks.md (ARGS=--quick: minutes, kept aside)
+bench: setup web browser ## every benchmark beside its peers, hours, then docs/benchmarks.md (ARGS=--quick: minutes, kept aside)
+	$(BIN)/python -m benchmarks peers install || echo "peers that are missing are left out"
 	$(BIN)/python -m benchmarks all --device $(DEVICE) $(ARGS)
 	$(BIN)/python -m benchmarks report
 

@@ -52,6 +52,7 @@ class Picture(NamedTuple):
     route: str
     ready: str
     act: Callable[[Any], None] = lambda page: None
+    tall: int = 0  # height on a desktop; 0: the usual one
 
 
 def main() -> int:
@@ -158,7 +159,7 @@ def _pictures(made: dict[str, str]) -> list[Picture]:
         Picture("comparison", f"comparison?job={made['comparison']}", ".radar .shape", plots),
         Picture("scalability", measured, ".results .table", plots),
         Picture("training", f"training?run={made['run']}", ".curves canvas", plots),
-        Picture("editor", "editor?base=community-5", ".verdict-box .badge", _mistakes),
+        Picture("editor", "editor?base=community-5", ".verdict-box .badge", _mistakes, tall=1130),
         Picture("3d", "scene3d?agent=agent_1", ".town-labels span"),
         Picture("help", "live?help=1", ".help h3"),
     ]  # fmt: skip
@@ -177,7 +178,13 @@ def _mistakes(page: Any) -> None:
     page.get_by_label("CSV file").set_input_files(csv)
     page.get_by_role("button", name="Upload").click()
     page.locator(".upload-fault .fault").wait_for()
-    page.locator(".upload-fault .excerpt").scroll_into_view_if_needed()
+    page.evaluate("""() => {
+        document.activeElement.blur();
+        const card = document.querySelector(".upload-fault").closest(".card").getBoundingClientRect();
+        const bar = document.querySelector(".topbar").getBoundingClientRect();
+        if (innerWidth < 760) scrollTo(0, scrollY + card.top - bar.height - 10);  // the card from its top
+        else document.querySelector(".main").scrollTop = 0;
+    }""")
 
 
 def _take(base: str, pictures: list[Picture], only: set[str], out: Path) -> None:
@@ -200,6 +207,8 @@ def _take(base: str, pictures: list[Picture], only: set[str], out: Path) -> None
 
 def _picture(context: Any, base: str, picture: Picture, path: Path) -> None:
     page = context.new_page()
+    if picture.tall and page.viewport_size["width"] > 760:
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": picture.tall})
     page.goto(f"{base}/web/#/{picture.route}")
     page.locator(".connection", has_text="Live ·").wait_for()
     page.locator(picture.ready).first.wait_for()
