@@ -167,13 +167,22 @@ def test_a_start_gives_way_to_a_stop_and_the_servers_own_to_a_clients(folder: Pa
         await engine.stop()
         with pytest.raises(ApiError, match="stopped or replaced"):
             await starting
+        build, others_done = engine._build, threading.Event()
+
+        def build_slowly(body: StartBody, chosen: Any, autostarted: bool) -> Any:
+            if autostarted:
+                others_done.wait(60)
+            return build(body, chosen, autostarted)
+
+        engine._build = build_slowly  # type: ignore[method-assign]
         own = asyncio.create_task(engine.start(slow, autostarted=True))
         await asyncio.sleep(0)
         with pytest.raises(ApiError, match="unknown policy"):
             await engine.start(slow.model_copy(update={"policy": "none-such"}))
         assert engine.state == "starting"  # the server's own goes on
         await engine.start(slow.model_copy(update={"seed": 9}))
-        with pytest.raises(ApiError):
+        others_done.set()
+        with pytest.raises(ApiError, match="stopped or replaced"):
             await own
         assert engine.snapshot.run is not None
         assert (engine.snapshot.run.seed, engine.snapshot.run.autostarted) == (9, False)
