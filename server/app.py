@@ -41,10 +41,7 @@ def make_context(settings: Settings) -> Context:
     """
     meters, scenarios = Meters(), Scenarios(settings.scenarios_dir)
     policies = Policies(settings.runs_dir, settings.checkpoint)
-    hub = Hub(
-        settings, meters, status=lambda: status_message(context), hello=lambda: context.engine.hello,
-        newest=lambda: context.engine.newest,
-    )  # fmt: skip
+    hub = Hub(settings, meters, status=lambda: status_message(context), hello=lambda: context.engine.hello)
     engine = Engine(settings, scenarios, policies, hub)
     archive = Archive.of(settings, scenarios, policies)
     context = Context(settings, engine, hub, scenarios, policies, meters, Admission(settings), archive)

@@ -1,7 +1,8 @@
 """The viewers of `/ws/grid`: every frame serialised once, the newest wins, nobody waits for anybody.
 
-A viewer whose connection still holds more than the larger of 64 KiB and two frames gets no frame until it has read;
-one that reads nothing for `settings.stuck_s` is cut off. Memory is bounded by that, however many and slow they are.
+A viewer whose connection holds more than `room_for` a frame gets no other until it has read; one that reads nothing for
+`settings.stuck_s` is cut off. Memory is bounded by that, however many and slow they are. The connections say when they
+are full and when they have room again: a broadcast is a loop over the writes of those that have.
 """
 
 from __future__ import annotations
@@ -24,29 +25,38 @@ LEAST_ROOM = 64 << 10  # bytes a connection may hold before its viewer counts as
 MOST_UNREAD = 1 << 20  # bytes of answers and status messages a viewer may leave unread
 
 
+def room_for(size: int) -> int:
+    """Bytes a connection may hold: two to four frames of this size, as a power of two so that it changes rarely."""
+    return max(LEAST_ROOM, 1 << (2 * size - 1).bit_length())
+
+
 class Hub:
     """Everybody who watches.
 
     Args:
         settings, meters: the server's.
         status: makes the status message.
-        hello: the hello message of now; newest: the newest frame, or None.
+        hello: the hello message of now.
     """
 
     def __init__(
         self, settings: Settings, meters: Meters, status: Callable[[], dict[str, Any]],
-        hello: Callable[[], dict[str, Any]], newest: Callable[[], LiveFrame | None],
+        hello: Callable[[], dict[str, Any]],
     ):  # fmt: skip
         self.settings, self.meters = settings, meters
-        self._status, self._hello, self._newest = status, hello, newest
-        self.viewers: set[Viewer] = set()
+        self._status, self._hello = status, hello
+        self.viewers: dict[Viewer, None] = {}  # in the order they came
+        self._writes: dict[bool, dict[Viewer, Callable[[bytes], None]]] = {False: {}, True: {}}  # who may, by binary
+        self._watching = {False: 0, True: 0}  # viewers, by binary
+        self._room = {False: LEAST_ROOM, True: LEAST_ROOM}
         self.connections = 0  # of all feeds, those not yet authenticated too
         self.dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock, self._scheduled = threading.Lock(), False
-        self._frame: LiveFrame | None = None
+        self._frame: LiveFrame | None = None  # not yet delivered
+        self._newest: LiveFrame | None = None  # delivered
         self._begins: dict[str, Any] | None = None
-        self._changed, self._binary_viewers = False, 0
+        self._changed = False
         self._greeting: tuple[dict[str, Any], Prepared] | None = None
 
     # From any thread -------------------------------------------------------------------------------------
@@ -65,7 +75,7 @@ class Hub:
         """A step. Serialises here, off the event loop; a frame not yet delivered is replaced."""
         if self.viewers:
             _ = frame.json
-            if self._binary_viewers:
+            if self._watching[True]:
                 _ = frame.binary
         with self._lock:
             self._frame = frame
@@ -100,42 +110,65 @@ class Hub:
             self._begins = self._frame = None
             self._scheduled = self._changed = False
         if begins is not None:
+            self._newest = None
             self._tell_all(begins)
         if changed:
             self._tell_all(self._status())
         if frame is not None:
+            self._newest = frame
             self._broadcast(frame)
 
     def _broadcast(self, frame: LiveFrame) -> None:
         if not self.viewers:
             return
-        text = binary = None
-        sent = size = 0
-        now = time.monotonic()
-        for viewer in tuple(self.viewers):
-            if viewer.binary:
-                binary = binary or Prepared(frame.binary, framed(BINARY, frame.binary), False)
-            else:
-                text = text or Prepared(frame.json, framed(TEXT, frame.json), True)
-            message = binary if viewer.binary else text
-            assert message is not None
-            room = max(LEAST_ROOM, 2 * len(message.payload))
-            if viewer.offer(message, room, now):
-                sent, size = sent + 1, size + len(message.payload)
-            else:
-                self._dropped(viewer, now)
-        self.meters.frames.inc(sent)
-        self.meters.bytes.inc(size)
+        for binary, writes in self._writes.items():
+            if self._watching[binary]:
+                payload = frame.binary if binary else frame.json
+                message = Prepared(payload, framed(BINARY if binary else TEXT, payload), not binary)
+                self._make_room(binary, room_for(len(payload)))
+                others = self._watching[binary] - len(writes)
+                ready = tuple(writes.values())
+                for write in ready:
+                    try:
+                        write(message.wire)
+                    except RuntimeError:  # closed without a word; the others get theirs
+                        continue
+                sent = len(ready) + (self._offer_others(binary, message) if others else 0)
+                self.meters.frames.inc(sent)
+                self.meters.bytes.inc(sent * len(payload))
         self.meters.broadcast_seconds.observe(time.perf_counter() - frame.created)
 
-    def _dropped(self, viewer: Viewer, now: float) -> None:
-        self.dropped += 1
-        self.meters.dropped.inc()
-        self._abort_if_stuck(viewer, now)
+    def _make_room(self, binary: bool, room: int) -> None:
+        if room != self._room[binary]:
+            self._room[binary] = room
+            for viewer in self.viewers:
+                if viewer.binary == binary:
+                    viewer.limit(room)
+
+    def _offer_others(self, binary: bool, message: Prepared) -> int:
+        """To those that are full, on their way out, or can only be asked; returns how many got it."""
+        sent, now = 0, time.monotonic()
+        for viewer in tuple(self.viewers):
+            if viewer.binary == binary and viewer not in self._writes[binary]:
+                if viewer.offer(message, now):
+                    sent += 1
+                else:
+                    self.dropped += 1
+                    self.meters.dropped.inc()
+                    self._abort_if_stuck(viewer, now)
+        return sent
+
+    def _sort(self, viewer: Viewer) -> None:
+        """Among those that may be written to, or not."""
+        write = viewer.write if viewer in self.viewers else None
+        if write is None:
+            self._writes[viewer.binary].pop(viewer, None)
+        else:
+            self._writes[viewer.binary][viewer] = write
 
     def _abort_if_stuck(self, viewer: Viewer, now: float) -> None:
-        if viewer.stuck_for(now) > self.settings.stuck_s or viewer.unread > MOST_UNREAD + viewer.room:
-            self.viewers.discard(viewer)
+        if viewer.stuck_for(now) > self.settings.stuck_s or viewer.unread > MOST_UNREAD + self._room[viewer.binary]:
+            self.leave(viewer)
             viewer.abort()
             self.meters.aborted.inc()
 
@@ -162,18 +195,21 @@ class Hub:
             self._greeting = (hello, Prepared(payload, framed(TEXT, payload), True))
         viewer.send(self._greeting[1])
         viewer.send_json(self._status())
-        frame = self._newest()
-        if frame is not None:
+        if (frame := self._newest) is not None:
             payload = frame.binary if viewer.binary else frame.json
             viewer.send(Prepared(payload, framed(BINARY if viewer.binary else TEXT, payload), not viewer.binary))
-        self.viewers.add(viewer)
+        self.viewers[viewer] = None
+        viewer.watch(self._sort, self._room[viewer.binary])
+        self._sort(viewer)
         self._count()
 
     def leave(self, viewer: Viewer) -> None:
         """It is gone."""
-        self.viewers.discard(viewer)
+        self.viewers.pop(viewer, None)
+        self._sort(viewer)
         self._count()
 
     def _count(self) -> None:
-        self._binary_viewers = sum(viewer.binary for viewer in self.viewers)
+        for binary in self._watching:
+            self._watching[binary] = sum(viewer.binary == binary for viewer in self.viewers)
         self.meters.viewers.labels("grid").set(len(self.viewers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,8 +30,6 @@ class Viewer:
 
     def __init__(self, socket: WebSocket, binary: bool):
         self.socket, self.binary = socket, binary
-        self.dropped = 0
-        self.room = 0  # bytes it might hold when a frame was last offered
         self._protocol: Any = socket.scope.get("extensions", {}).get(EXTENSION)
         self._least_unread, self._stuck_since = 0, None
 
@@ -38,29 +38,38 @@ class Viewer:
         """Bytes handed over that the system has not taken yet; 0 where that cannot be known."""
         return self._protocol.transport.get_write_buffer_size() if self._protocol is not None else 0
 
-    def offer(self, frame: Prepared, room: int, now: float) -> bool:
-        """Send a frame unless more than `room` bytes are unread; returns whether it was sent.
+    @property
+    def write(self) -> Callable[[bytes], None] | None:
+        """Takes a frame's bytes; None while it is full or on its way out, and where only `offer` is."""
+        protocol = self._protocol
+        return protocol.transport.write if protocol is not None and protocol.is_open and not protocol.is_full else None
+
+    def watch(self, told: Callable[[Viewer], None], room: int) -> None:
+        """Have it told whenever `write` may be another; it is full with more than `room` bytes unread."""
+        if self._protocol is not None:
+            self._protocol.watcher = partial(told, self)
+            self.limit(room)
+
+    def limit(self, room: int) -> None:
+        """Have it be full with more than `room` bytes unread."""
+        if self._protocol is not None and self._protocol.is_open:
+            self._protocol.transport.set_write_buffer_limits(room, room)
+
+    def offer(self, frame: Prepared, now: float) -> bool:
+        """A frame for one whose `write` is None; returns whether it got it or needs none any more.
 
         now: `time.monotonic()`.
         """
-        self.room = room
         protocol = self._protocol
         if protocol is None:
             sent = self._send_inline(frame)
-            self._watch(0 if sent else 1, blocked=not sent, now=now)
+            self._note(0, blocked=not sent, now=now)
             return sent
-        if not protocol.is_open:
-            return True  # on its way out: nobody to be slow
-        unread = protocol.transport.get_write_buffer_size()
-        if unread > room:
-            self.dropped += 1
-            self._watch(unread, blocked=True, now=now)
-            return False
-        self._stuck_since = None
-        protocol.transport.write(frame.wire)
-        return True
+        if protocol.is_open:
+            self._note(self.unread, blocked=protocol.is_full, now=now)
+        return not (protocol.is_open and protocol.is_full)
 
-    def _watch(self, unread: int, blocked: bool, now: float) -> None:
+    def _note(self, unread: int, blocked: bool, now: float) -> None:
         """Note since when nothing was read."""
         if not blocked:
             self._stuck_since = None
@@ -69,12 +78,12 @@ class Viewer:
 
     def stuck_for(self, now: float) -> float:
         """Seconds since it last read anything, while it holds more than it may; else 0."""
+        if self._protocol is not None and not self._protocol.is_full:
+            self._stuck_since = None
         if self._stuck_since is None:
             return 0.0
         if self._protocol is not None:
-            unread = self.unread
-            if unread < self._least_unread:
-                self._stuck_since, self._least_unread = now, unread
+            self._note(self.unread, blocked=True, now=now)
         return now - self._stuck_since
 
     def send(self, message: Prepared) -> None:
@@ -101,7 +110,6 @@ class Viewer:
         except Exception:  # closed meanwhile
             return True
         step.close()
-        self.dropped += 1
         return False
 
     def abort(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import socket
 import time
+from itertools import pairwise
 
-from server.hub import LEAST_ROOM
+from benchmarks.viewers import Connection
+from server.hub import room_for
 from server.protocol import TEXT, framed, websocket_class
 from server.viewer import Prepared, Viewer
 from tests.server.serving import PATIENCE_S, Serving, until, write_scenario
@@ -66,6 +69,39 @@ def test_deaf_viewers_are_cut_off_and_delay_nobody(server: Serving) -> None:
         viewer.close()
 
 
+def test_a_viewer_that_reads_again_goes_on_with_the_newest(server: Serving) -> None:
+    write_scenario(server.data / "scenarios", "wide", agents=150, days=3, buses=20)
+    server.start(scenario="wide", speed="max", policy="idle")
+    slow = Connection(server.port, "/ws/grid", deaf=True)
+    slow.socket.settimeout(PATIENCE_S)
+    dropped, aborted = "smartgrid_frames_dropped_total", "smartgrid_viewers_aborted_total"
+    before, seen = {name: meter(server, name) for name in (dropped, aborted)}, []
+    while meter(server, dropped) < before[dropped] + 5:
+        time.sleep(0.01)
+    with server.connect() as other:
+        newest = until(other, "frame")["step"]
+    while not seen or seen[-1] < newest + 50:
+        slow.unread += slow.socket.recv(1 << 18)
+        messages = (json.loads(payload) for opcode, payload in slow.messages() if opcode == TEXT)
+        seen += [message["step"] for message in messages if message["type"] == "frame"]
+    server.post("/api/simulation/stop")
+    slow.socket.close()
+    gaps = [after - now for now, after in pairwise(seen)]
+    assert min(gaps) > 0
+    assert max(gaps) > 5, "what it missed is left out"
+    assert meter(server, aborted) == before[aborted]
+
+
+def test_room_changes_rarely() -> None:
+    assert [room_for(size) for size in (1, 2_000, 40_000, 65_536, 70_000)] == [
+        1 << 16,
+        1 << 16,
+        1 << 17,
+        1 << 17,
+        1 << 18,
+    ]
+
+
 def test_uvicorn_is_as_the_broadcast_expects() -> None:
     """If this fails, a new uvicorn has moved things: mend server.protocol; meanwhile sending is slower, not broken."""
     assert websocket_class() != "auto"
@@ -99,11 +135,11 @@ class _Never:
 def test_without_the_protocol_class_nobody_waits_either() -> None:
     socket = _Socket()
     viewer, frame = Viewer(socket, binary=False), Prepared(b"{}", framed(TEXT, b"{}"), True)  # type: ignore[arg-type]
-    assert viewer.offer(frame, LEAST_ROOM, now=0.0)
+    assert viewer.offer(frame, now=0.0)
     assert socket.sent == [{"type": "websocket.send", "text": "{}"}]
     socket.blocked = True
-    assert not viewer.offer(frame, LEAST_ROOM, now=1.0)
+    assert not viewer.offer(frame, now=1.0)
     assert viewer.stuck_for(4.0) == 3.0
     socket.blocked = False
-    assert viewer.offer(frame, LEAST_ROOM, now=5.0)
+    assert viewer.offer(frame, now=5.0)
     assert viewer.stuck_for(9.0) == 0.0
