@@ -33,10 +33,11 @@ ONLY_COST = {"rewards.stability": 0.0, "rewards.efficiency": 0.0, "rewards.coope
 
 
 class Variant(NamedTuple):
-    """Fields of the scenario that differ from what ships."""
+    """Fields of the scenario, and of the training, that differ from what ships."""
 
     overrides: dict[str, Any]
     why: str
+    training: dict[str, Any] = {}  # noqa: RUF012 (never written)
 
 
 VARIANTS = {
@@ -46,6 +47,8 @@ VARIANTS = {
     "cooperation-heavy": Variant({"rewards.cooperation": 1.0}, "ten times as much for helping"),
     "stability-heavy": Variant({"rewards.stability": 2.0}, "twenty times as much for the state of the grid"),
     "no-links": Variant({"links.topology": "none"}, "nobody can send anything"),
+    "perfect-forecast": Variant({"forecast.kind": "perfect"}, "nothing of the next hours is unknown"),
+    "shared": Variant({}, "one network for all prosumers", {"share_parameters": True}),
 }
 MINUTES = {"shac": 4.0, "ippo": 5.0, "mappo": 5.0, "qmix": 5.0}  # of training a seed, on one core
 FIGURES = (
@@ -104,6 +107,7 @@ def run(
                 length = MINUTES[algorithm] if minutes is None else minutes
                 name = f"{scenario}-{variant}-{algorithm}-{length:g}min" + ("" if device == "cpu" else f"-{device}")
                 of_training = {"max_minutes": length, "threads": 1, "clock": _clock(device)}
+                of_training |= VARIANTS[variant].training
                 settings = of_training | VARIANTS[variant].overrides
                 command = ["--scenario", scenario, "--algorithm", algorithm, "--device", device]
                 command += ["--seeds", str(seeds), "--jobs", str(jobs), *options]

@@ -195,7 +195,8 @@ class Hub:
             self._greeting = (hello, Prepared(payload, framed(TEXT, payload), True))
         viewer.send(self._greeting[1])
         viewer.send_json(self._status())
-        if (frame := self._newest) is not None:
+        frame = self._newest if self._begins is None else None  # else it is of the community before
+        if frame is not None:
             payload = frame.binary if viewer.binary else frame.json
             viewer.send(Prepared(payload, framed(BINARY if viewer.binary else TEXT, payload), not viewer.binary))
         self.viewers[viewer] = None

@@ -122,7 +122,7 @@ def _serve(results: Results) -> Iterator[Aim]:
         beyond = ours["cpu_us_per_message"] - ours["idle_cpu_share"] / rate * 1e6
         ratio = beyond / node["cpu_us_per_message"]
     yield Aim("CPU a message beyond simulation and recording, against Node's ws", None, 1.1, ratio, times,
-              "Python for each viewer and pings, which the peers do not send")  # fmt: skip
+              "Python's part of a write")  # fmt: skip
     p99 = None if ours is None else ours["latency_p99_ms"]
     yield Aim("latency of frames to 1,000 viewers, p99 ms", None, 50.0, p99, number, _NOISE)
     acks = None if ours is None else ours["asked"]["ack_ms"]["p99"]

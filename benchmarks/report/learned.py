@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.learning import VARIANTS
 from benchmarks.report.markdown import Case, fixed, table
 
 
@@ -24,7 +25,30 @@ def learning(cases: list[Case]) -> list[str]:
                   for c in group]  # fmt: skip
         lines += [_decision(c) for c in group if "decision" in c]
         lines.append("")
+    return lines + _differences(cases)
+
+
+def _differences(cases: list[Case]) -> list[str]:
+    """What each change does to a learner's score: a table for every scenario and algorithm with more than one case."""
+    lines = []
+    for learner in dict.fromkeys((c["scenario"], c["algorithm"]) for c in cases):
+        group = [c for c in cases if (c["scenario"], c["algorithm"]) == learner]
+        if len(group) > 1:
+            lines += [f"### What changes the score of {learner[1]} on {learner[0]}", ""]
+            rows = (_difference(c) for c in group)
+            columns = ("", "", "minutes on a core", "seeds", "score, median", "mpc-noisy", "mpc-perfect")
+            lines += [*table(columns, rows), ""]
     return lines
+
+
+def _difference(case: Case) -> list[str]:
+    score, variant = case["summary"]["score"], case["variant"]
+    return [variant, VARIANTS[variant].why, f"{case['minutes']:g}", str(score["seeds"]),
+            f"**{fixed(score['median'])}**", *(fixed(_of_mpc(case, name)) for name in ("mpc-noisy", "mpc-perfect"))]  # fmt: skip
+
+
+def _of_mpc(case: Case, name: str) -> float | None:
+    return next((b["score"] for b in case["baselines"] if b["name"] == name), None)
 
 
 _SHOWN = (("cost_eur", 2), ("stability", 3), ("peak_kw", 1), ("transferred_kwh", 1), ("gini_benefit", 2))

@@ -93,6 +93,24 @@ def test_branches_buses_and_links_tell_their_numbers_under_the_pointer(server: S
     page.locator(".tooltip").wait_for(state="hidden")
 
 
+def test_a_tip_that_stays_open_tells_of_the_newest_step(server: Serving, page: Any) -> None:
+    at = at_rest(server, 13)
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    page.locator(".node[data-agent=agent_0]").hover()
+    told = page.locator(".tooltip dd")
+    told.first.wait_for()
+    before = told.all_inner_texts()
+    server.post("/api/simulation/step", {"steps": 8})
+    wait_step(page, at + 8)
+    page.wait_for_function(
+        "(before) => [...document.querySelectorAll('.tooltip dd')].map((dd) => dd.innerText).join() !== before",
+        arg=",".join(before),
+    )
+    agent = server.get("/api/frame")["agents"][0]
+    assert f"{agent['demand_kw']:.2f}\u202fkW" in told.all_inner_texts()
+
+
 def test_the_feeder_as_tables_shows_the_frame(server: Serving, page: Any) -> None:
     at = at_rest(server, 13)
     page.goto(server.base + "/web/#/live?as=table")

@@ -13,6 +13,8 @@ import { h } from "./dom.js";
 let box = null;
 /** @type {Element | null} */
 let owner = null;
+/** @type {(() => Tip | null) | null} what says it anew */
+let telling = null;
 
 function tooltip() {
   if (!box) {
@@ -24,22 +26,36 @@ function tooltip() {
   return box;
 }
 
-/**
- * Show a tooltip beside a point or an element.
- * @param {Tip} tip
- * @param {{ left: number, top: number, right: number, bottom: number }} place in the window
- */
-export function showTip(tip, place) {
-  const node = tooltip();
+/** @param {HTMLElement} node @param {Tip} tip */
+function write(node, tip) {
   node.replaceChildren(h("strong", { text: tip.title }), tip.what ? h("span", { text: tip.what }) : "",
     tip.formula ? h("span", { class: "formula", text: tip.formula }) : "",
     tip.rows ? h("dl", {}, ...tip.rows.flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { class: "num", text: value })])) : "");
+}
+
+/**
+ * Show a tooltip beside a point or an element.
+ * @param {Tip | (() => Tip | null)} tip a function is asked again by `renewTip`; null: nothing to tell
+ * @param {{ left: number, top: number, right: number, bottom: number }} place in the window
+ */
+export function showTip(tip, place) {
+  const now = typeof tip === "function" ? tip() : tip;
+  if (!now) return;
+  const node = tooltip();
+  telling = typeof tip === "function" ? tip : null;
+  write(node, now);
   node.hidden = false;
   const { width, height } = node.getBoundingClientRect();
   const below = place.bottom + 8 + height < innerHeight;
   const left = Math.min(Math.max(8, (place.left + place.right) / 2 - width / 2), innerWidth - width - 8);
   node.style.left = `${left}px`;
   node.style.top = `${Math.max(8, below ? place.bottom + 8 : place.top - height - 8)}px`;
+}
+
+/** Another step was taken: numbers in an open tooltip are its. */
+export function renewTip() {
+  const now = box && !box.hidden && telling?.();
+  if (box && now) write(box, now);
 }
 
 export function hideTip() {
@@ -57,7 +73,7 @@ export function explain(element, tip) {
   element.dataset.explained = "";
   const show = () => {
     owner = element;
-    showTip(typeof tip === "function" ? tip() : tip, element.getBoundingClientRect());
+    showTip(tip, element.getBoundingClientRect());
     element.setAttribute("aria-describedby", "tooltip");
   };
   element.addEventListener("pointerenter", (event) => /** @type {PointerEvent} */ (event).pointerType !== "touch" && show());

@@ -1,7 +1,7 @@
 /** The grid view: SVG prosumers over Canvas feeder and flows; Canvas only for large communities. Zoom, pan, pick. */
 import { h, icon, s } from "../dom.js";
 import { pick } from "../store.js";
-import { hideTip, showTip } from "../tooltip.js";
+import { hideTip, renewTip, showTip } from "../tooltip.js";
 import { drawFeeder, drawStill, Layer } from "./canvas.js";
 import { drawAgents } from "./crowd.js";
 import { feederTip } from "./feedertips.js";
@@ -52,8 +52,10 @@ export function gridView(context) {
 
   const select = (/** @type {string | null} */ id) => router.set({ agent: id === store.get().selected ? null : id });
   const show = (/** @type {string} */ id, /** @type {{ left: number, top: number, right: number, bottom: number }} */ where) => {
-    const agent = store.get().frame?.agents[place?.indexOf.get(id) ?? -1];
-    if (agent) showTip(agentTip(agent, format), where);
+    showTip(() => {
+      const agent = store.get().frame?.agents[place?.indexOf.get(id) ?? -1];
+      return agent ? agentTip(agent, format) : null;
+    }, where);
   };
 
   const rebuild = () => {
@@ -86,6 +88,7 @@ export function gridView(context) {
     if (!large) updateNodes(agents, place, frame, selected, format);
     flows.update(place, frame);
     node.classList.toggle("stale", connection.state !== "open");
+    renewTip();
     dirty = true;
     wake();
   };
@@ -170,9 +173,9 @@ export function gridView(context) {
     const where = { left: event.clientX, right: event.clientX, top: event.clientY - 6, bottom: event.clientY + 6 };
     const agent = large ? find(event) : undefined;
     const part = agent ? null : findPart(event);
-    const { hello, frame } = store.get();
+    const { hello } = store.get();
     if (agent) show(agent.id, where);
-    else if (part && hello) showTip(feederTip(part, hello, frame, format), where);
+    else if (part && hello) showTip(() => feederTip(part, hello, store.get().frame, format), where);
     return Boolean(agent || part);
   };
   const lookAway = follow(svg, look);

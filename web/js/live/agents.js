@@ -43,7 +43,7 @@ export function agentCards(context) {
     const few = all.length <= MOST_CARDS ? all : all.filter(({ id }) => id === selected);
     cards = new Map(few.map((agent) => [agent.id, card(context, agent, () => router.set({ agent: store.get().selected === agent.id ? null : agent.id }))]));
     list.replaceChildren(...[...cards.values()].map((one) => one.node));
-    setText(count, all.length > MOST_CARDS ? `${all.length}; select one in the grid or the table` : String(all.length));
+    setText(count, `${context.format.number(all.length, 0)}${all.length > MOST_CARDS ? "; select one in the grid or the table" : ""}`);
   };
   const update = () => {
     const { frame, traces, selected } = store.get();

@@ -4,7 +4,7 @@ import { agentTip } from "../grid/nodes.js";
 import { href } from "../router.js";
 import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
-import { explain, hideTip, showTip } from "../tooltip.js";
+import { explain, hideTip, renewTip, showTip } from "../tooltip.js";
 import { framed, Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
 
@@ -115,10 +115,12 @@ class TownPage {
       role: "button", tabindex: first ? "0" : "-1", dataset: { agent: id }, text: name,
       onclick: () => router.set({ agent: store.get().selected === id ? null : id }), onblur: hideTip,
       onfocus: () => {
-        const agent = store.get().frame?.agents.find((one) => one.id === id);
-        if (!agent || !node.matches(":focus-visible")) return;
-        const { title, what, rows } = agentTip(agent, format);
-        showTip({ title, what, rows: rows?.map(([label, value]) => [label.replace(/ \(.*\)/, ""), value]) }, node.getBoundingClientRect()); // rings and tints are of the grid
+        if (!node.matches(":focus-visible")) return;
+        showTip(() => {
+          const agent = store.get().frame?.agents.find((one) => one.id === id);
+          const tip = agent && agentTip(agent, format);
+          return tip ? { ...tip, rows: tip.rows?.map(([label, value]) => [label.replace(/ \(.*\)/, ""), value]) } : null; // rings and tints are of the grid
+        }, node.getBoundingClientRect());
       },
     });
     return node;
@@ -152,6 +154,7 @@ class TownPage {
     const { frame, selected } = this.context.store.get();
     if (frame && this.town) this.town.update(frame, selected);
     for (const [id, name] of this.names ?? []) if (name.dataset.agent) name.setAttribute("aria-pressed", String(id === selected));
+    renewTip();
     this.tell();
     this.draw();
   }

@@ -183,7 +183,8 @@ class TrainingPage {
     const run = this.runs.find((item) => item.name === this.open);
     const mine = status?.run === this.open;
     const top = best(rows);
-    const state = running ? (rows.length ? status.state : "preparing") : mine ? status.state : "finished";
+    const over = run?.evaluated || (last && train && last.iteration >= train.iterations);
+    const state = running ? (rows.length ? status.state : "preparing") : mine ? status.state : over ? "finished" : "not finished";
     const say = {
       state, iteration: last ? `${format.number(last.iteration, 0)}${train ? ` of ${train.max_minutes ? "≤ " : ""}${format.number(train.iterations, 0)}` : ""}` : "–",
       best: top ? `${format.number(top.score, 3)} at ${top.iteration}` : "–", time: format.duration(last?.seconds), steps: format.number(last?.env_steps, 0),
