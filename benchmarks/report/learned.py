@@ -43,8 +43,8 @@ def _differences(cases: list[Case]) -> list[str]:
 
 def _difference(case: Case) -> list[str]:
     score, variant = case["summary"]["score"], case["variant"]
-    return [variant, VARIANTS[variant].why, f"{case['minutes']:g}", str(score["seeds"]),
-            f"**{fixed(score['median'])}**", fixed(_of_mpc(case, "mpc-noisy")), fixed(_of_mpc(case, "mpc-perfect"))]  # fmt: skip
+    found = [f"**{fixed(score['median'])}**", *(fixed(_of_mpc(case, name)) for name in ("mpc-noisy", "mpc-perfect"))]
+    return [variant, VARIANTS[variant].why, f"{case['minutes']:g}", str(score["seeds"]), *found]
 
 
 def _of_mpc(case: Case, name: str) -> float | None:
