@@ -275,10 +275,14 @@ def test_a_phone_scrolls_one_way_and_nothing_stands_in_the_way(
     server: Serving, browser: Any, recording: str, route: str
 ) -> None:
     if not (server.data.parent / "runs" / "seen").is_dir():
-        write_run(server, "seen", 10)
+        path = write_run(server, "seen", 10)
+        path.write_text(path.read_text() + metrics_line(4000))  # its numbers are as wide as a real run's
+        (config := path.with_name("config.json")).write_text(config.read_text().replace(" 100,", " 5000,"))
     with watched(browser, **PHONE) as page:
         open_view(page, server, f"playback?recording={recording}" if route == "playback" else route)
         page.locator(DRAWN_LAST[route]).first.wait_for()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        wide = "(all) => all.filter((dd) => dd.scrollWidth > dd.clientWidth).map((dd) => dd.innerText)"
+        assert page.locator(".facts dd").evaluate_all(wide) == []
         assert_accessible(page)

@@ -38,6 +38,13 @@ const powersOfTen = (_u, splits) => splits.map((v) => (v !== null && Math.abs(Ma
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /**
+ * A number that fits beside an axis: millions in words.
+ * @param {number} value
+ * @param {(value: number) => string} format
+ */
+const short = (value, format) => (Math.abs(value) >= 1e6 ? `${plain(value / 1e6)} M` : format(value));
+
+/**
  * Hours, and below the first of each day its date; whole days only where the ticks are days apart.
  * @param {number[]} ticks s since 1970
  */
@@ -148,7 +155,7 @@ export class Chart {
       axes: [
         { ...axis, size: x === "time" ? 38 : 24, space: 64, ...(x === "time" ? { values: (/** @type {any} */ _u, /** @type {number[]} */ v) => timeTicks(v) } : {}), ...(xLabel ? { label: xLabel, labelSize: 16, labelGap: 0 } : {}),
           ...(x === "log" ? { splits: () => this.data[0], filter: (/** @type {any} */ _u, /** @type {number[]} */ splits) => splits, values: (/** @type {any} */ _u, /** @type {number[]} */ v) => v.map((n) => (n === null ? "" : plain(n))) } : {}) },
-        { ...axis, ...(logY ? { grid: { ...axis.grid, filter: powersOfTen } } : {}), size: 52, space: 30, values: (/** @type {any} */ _u, /** @type {number[]} */ values) => values.map((v) => (v === null ? "" : format(v))) },
+        { ...axis, ...(logY ? { grid: { ...axis.grid, filter: powersOfTen } } : {}), size: 52, space: 30, values: (/** @type {any} */ _u, /** @type {number[]} */ values) => values.map((v) => (v === null ? "" : short(v, format))) },
       ],
       series: [
         {},
