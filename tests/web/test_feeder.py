@@ -140,3 +140,36 @@ def test_the_feeder_as_tables_shows_the_frame(server: Serving, page: Any) -> Non
     page.reload()  # the link shows the tables
     page.locator("[data-part=buses] tbody td").first.wait_for()
     assert_accessible(page)
+
+
+def test_the_table_of_many_prosumers_is_the_frame_where_one_looks_and_soon_everywhere(
+    server: Serving, page: Any
+) -> None:
+    write_scenario(server.data / "scenarios", "wide", agents=210, buses=12)
+    server.start(scenario="wide", policy="idle")
+    at = server.post("/api/simulation/step", {"steps": 10})["progress"]["step"]
+    page.goto(server.base + "/web/#/live?as=table")
+    wait_step(page, at)
+    rows = page.locator(".grid-table .table.many tbody tr")
+    rows.nth(209).wait_for(state="attached")
+
+    def shown(k: int) -> str:
+        return rows.nth(k).locator("td").nth(2).inner_text()
+
+    def demand(k: int) -> str:
+        return f"{server.get('/api/frame')['agents'][k]['demand_kw']:.2f}"
+
+    step = server.post("/api/simulation/step", {"steps": 8})["progress"]["step"]
+    wait_step(page, step)
+    assert shown(0) == demand(0), "it is in view"
+    rows.nth(150).scroll_into_view_if_needed()
+    page.wait_for_function("(text) => document.querySelectorAll('.many tbody tr')[150].cells[3].textContent === text",
+                           arg=demand(150))  # fmt: skip
+    frames = []
+    for _ in range(5):  # steps that the page sees one by one
+        step = server.post("/api/simulation/step")["progress"]["step"]
+        wait_step(page, step)
+        frames.append([agent["demand_kw"] for agent in server.get("/api/frame")["agents"]])
+    texts = rows.evaluate_all("(all) => all.map((row) => Number(row.cells[3].textContent))")
+    off = [min(abs(text - then) for then in recent) for text, *recent in zip(texts, *frames, strict=True)]
+    assert max(off) <= 0.0051, "none is older than five steps"

@@ -23,6 +23,8 @@ const COLUMNS = [
   ["Cost so far, EUR", "right", (a, f) => f.number(a.cost_eur_total, 2), "agent_cost"],
 ];
 
+const AT_ONCE = 50; // rows written each step beside those in view: of a thousand every one within two seconds
+
 /** @param {Context} context */
 export function agentTable(context) {
   const { store, router, format } = context;
@@ -37,24 +39,61 @@ export function agentTable(context) {
     }))), body), feeder.node);
   /** @type {Map<string, HTMLTableRowElement>} */
   const rows = new Map();
+  /** @type {WeakMap<Element, number>} */
+  const place = new WeakMap(); // a row's, among the prosumers
+  /** @type {Set<number>} */
+  const inView = new Set();
+  let turn = 0; // whose rows are written next
+  /** @type {string[]} */
+  let names = [];
+  /** @type {string | null} */
+  let marked = null;
+  const write = (/** @type {number} */ k) => {
+    const agent = store.get().frame?.agents[k];
+    const row = agent && rows.get(agent.id);
+    if (row) COLUMNS.forEach(([, , text], column) => setText(row.cells[column + 1], text(agent, format)));
+  };
+  const watcher = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes) {
+      const k = place.get(target) ?? 0;
+      if (!isIntersecting) inView.delete(k);
+      else if (!inView.has(k)) {
+        inView.add(k);
+        write(k);
+      }
+    }
+  }, { rootMargin: "100px" });
+  const build = (/** @type {Agent[]} */ agents) => {
+    rows.clear();
+    inView.clear();
+    names = agents.map(({ name }) => name);
+    marked = null;
+    watcher.disconnect();
+    agents.forEach(({ id, name }, k) => {
+      const row = h("tr", { dataset: { agent: id } },
+        h("th", { scope: "row" }, h("button", { type: "button", text: name, onclick: () => router.set({ agent: store.get().selected === id ? null : id }) })),
+        ...COLUMNS.map(([, kind]) => h("td", { class: `${kind} num` })));
+      rows.set(id, row);
+      place.set(row, k);
+      watcher.observe(row);
+    });
+    body.parentElement?.classList.toggle("many", agents.length > AT_ONCE);
+    body.replaceChildren(...rows.values());
+    agents.forEach((_, k) => write(k));
+  };
   const stop = store.subscribe(pick("frame", "selected"), () => {
     const { frame, selected } = store.get();
     const agents = frame?.agents ?? [];
-    if (rows.size !== agents.length) {
-      rows.clear();
-      for (const { id, name } of agents) {
-        rows.set(id, h("tr", { dataset: { agent: id } },
-          h("th", { scope: "row" }, h("button", { type: "button", text: name, onclick: () => router.set({ agent: store.get().selected === id ? null : id }) })),
-          ...COLUMNS.map(([, kind]) => h("td", { class: `${kind} num` }))));
-      }
-      body.replaceChildren(...rows.values());
+    if (names.length !== agents.length || agents.some(({ name }, k) => name !== names[k])) build(agents);
+    if (marked !== selected) {
+      rows.get(marked ?? "")?.removeAttribute("aria-selected");
+      rows.get(selected ?? "")?.setAttribute("aria-selected", "true");
+      marked = selected;
     }
-    for (const agent of agents) {
-      const row = rows.get(agent.id);
-      if (!row) continue;
-      row.setAttribute("aria-selected", String(agent.id === selected));
-      COLUMNS.forEach(([, , text], k) => setText(row.cells[k + 1], text(agent, format)));
-    }
+    const due = new Set(inView);
+    for (let k = 0; k < Math.min(AT_ONCE, agents.length); k += 1) due.add((turn + k) % agents.length);
+    turn = (turn + AT_ONCE) % Math.max(1, agents.length);
+    due.forEach(write);
   });
-  return { node, stop: () => { stop(); feeder.stop(); } };
+  return { node, stop: () => { stop(); watcher.disconnect(); feeder.stop(); } };
 }
