@@ -64,6 +64,9 @@ def _env(results: Results) -> Iterator[Aim]:
         yield Aim(f"the step against {name.removeprefix('this step in ')}, a thread each", least, None,
                   _beside(cases, name), times, why)  # fmt: skip
     large = next((c for c in steps if c["num_grids"] == 65_536), {})
+    plain = "a plain PettingZoo env in NumPy, no power flow"
+    yield Aim(f"one community through PettingZoo, power flow included, against {plain}", 2.0, None,
+              _beside(cases, plain), times, "")  # fmt: skip
     taken = large.get("measured_bytes_per_grid")
     yield Aim("memory of 65,536 grids of community-5, GiB", None, 2.0, taken and taken * 65_536 / 2**30, _two, "")
 

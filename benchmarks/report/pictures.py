@@ -14,7 +14,7 @@ from benchmarks.report.markdown import Case
 from trainer.plots import BLUE, GREEN, GREY, INK, KIND_COLOURS, ORANGE, PURPLE, SKY, STYLE, VERMILION, save_figure
 
 Drawn = list[tuple[str, Path]]
-ONE_GRID = {"parallel_env.step": ("D", VERMILION), "scalar reference": ("s", INK)}  # marker and colour
+ONE_GRID = {"parallel_env.step": ("D", VERMILION)}  # marker and colour
 PEER_COLOURS = (VERMILION, PURPLE, ORANGE, SKY, BLUE, GREY)
 
 

@@ -25,7 +25,8 @@ def _peers(cases: list[Case]) -> list[str]:
     lines = ["### Beside other environments", ""]
     lines += [
         "Each in a process of its own, one thread, by CPU time, in turns within the same run. *Ours* is",
-        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch.",
+        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch;",
+        "beside environments written for PettingZoo it is `parallel_env`, compiled, power flow and all infos included.",
         "",
     ]
     columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s",
@@ -33,10 +34,15 @@ def _peers(cases: list[Case]) -> list[str]:
     lines += table(columns, (
         (_named(c), f"{c['agents']:,}", f"{c['num_grids']:,}",
          spread(c["agent_steps_per_cpu_s"], c["agent_steps_per_cpu_s_low"], c["agent_steps_per_cpu_s_high"]),
-         f"{o['num_grids']:,}", number(o["agent_steps_per_cpu_s"]), times(o["ratio"]))
+         f"{o['num_grids']:,}{_through(o)}", number(o["agent_steps_per_cpu_s"]), times(o["ratio"]))
         for c in peers for o in c["ours"]
     ))  # fmt: skip
     return [*lines, "What each models in a step:", "", *(f"- **{c['name']}**: {c['models']}" for c in peers), ""]
+
+
+def _through(ours: Case) -> str:
+    through = ours.get("through", "Simulator.step")
+    return "" if through == "Simulator.step" else f", {through}"
 
 
 def _named(case: Case) -> str:
