@@ -77,13 +77,14 @@ def power_flow(cases: list[Case], stem: Path) -> Drawn:
     """µs a solve against the buses, at the largest batch of each size."""
     largest = {c["buses"]: c for c in sorted(cases, key=lambda c: c["batch"])}
     lines = (("pandapower_us", "pandapower, one at a time", GREY), ("power_grid_model_us", "power-grid-model", ORANGE),
+             ("lightsim2grid_us", "lightsim2grid", PURPLE),
              ("eager_us", "PowerFlow, eager", BLUE), ("compiled_us", "PowerFlow(compile=True)", GREEN))  # fmt: skip
     with rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.2), layout="constrained")
         axes = figure.subplots()
         for field, label, colour in lines:
-            points = [(buses, c[field]) for buses, c in sorted(largest.items()) if c[field] is not None]
-            axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=colour, label=label)
+            if points := [(buses, c[field]) for buses, c in sorted(largest.items()) if c.get(field) is not None]:
+                axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=colour, label=label)
         _log(axes, "buses", "µs a solve, largest batch")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
         return [("Microseconds a solve against buses", save_figure(figure, stem.with_suffix(".png")))]

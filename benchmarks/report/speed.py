@@ -88,10 +88,11 @@ def _costs(cases: list[Case]) -> list[str]:
 def power_flow(cases: list[Case]) -> list[str]:
     """AC power flow: µs a solve."""
     columns = ("buses", "loadings", "ours, eager µs", "ours, compiled µs", "power-grid-model µs", "its method",
-               "pandapower µs", "eager", "compiled", "largest difference p.u.")  # fmt: skip
+               "lightsim2grid µs", "pandapower µs", "eager", "compiled", "largest difference p.u.")  # fmt: skip
     return table(columns, (
         (str(c["buses"]), f"{c['batch']:,}", number(c["eager_us"]), number(c["compiled_us"]),
-         number(c["power_grid_model_us"]), c["power_grid_model_method"].replace("_", " "), number(c["pandapower_us"]),
+         number(c["power_grid_model_us"]), c["power_grid_model_method"].replace("_", " "),
+         *("–" if c.get(name) is None else number(c[name]) for name in ("lightsim2grid_us", "pandapower_us")),
          times(c["speedup"]["eager"]), times(c["speedup"]["compiled"]), f"{c['largest_difference_pu']:.0e}")
         for c in cases
     ))  # fmt: skip
