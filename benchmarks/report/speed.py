@@ -99,7 +99,8 @@ def power_flow(cases: list[Case]) -> list[str]:
 
 
 def train(cases: list[Case]) -> list[str]:
-    """Training speed with updates, and what it takes to a score."""
+    """Training speed with updates, what of it is multiplying, how long it takes to begin, and to a score."""
+    beside, cases = [c for c in cases if "case" in c], [c for c in cases if "case" not in c]
     peers = [c["name"] for c in cases if c["peer"]]
     columns = ("what", "env-steps/s", "env-steps/CPU-s", "agent-steps/CPU-s", *(f"to {p}" for p in peers))
     lines = table(columns, (
@@ -108,6 +109,7 @@ def train(cases: list[Case]) -> list[str]:
          number(c["agent_steps_per_cpu_s"]), *(times(c["ratio_to_peers"].get(p)) for p in peers))
         for c in cases
     ))  # fmt: skip
+    lines += [line for c in beside for line in (_beside_training(c), "")]
     scored = [c for c in cases if "to_score" in c]
     if not scored:
         return lines
@@ -120,6 +122,17 @@ def train(cases: list[Case]) -> list[str]:
          number(s["curve"][-1]["cpu_s"]))
         for c in scored for s in [c["to_score"]]
     ))  # fmt: skip
+
+
+def _beside_training(c: Case) -> str:
+    if c["case"] == "update":
+        return (
+            f"The {c['name']}: {number(c['flop'] / 1e9)} GFLOP of matrix products, {number(c['gflop_per_s'])} GFLOP/s "
+            f"over its whole time where products of large matrices alone reach {number(c['gemm_gflop_per_s'])}, "
+            f"{c['fraction']:.0%} ({c['fraction_low']:.0%}–{c['fraction_high']:.0%})."
+        )
+    low, high = fixed(c["seconds_low"], 2), fixed(c["seconds_high"], 2)
+    return f"`{c['name']}`: {fixed(c['seconds'], 2)} s ({low}–{high}), compile caches warm."
 
 
 def serve(cases: list[Case]) -> list[str]:
