@@ -57,7 +57,7 @@ def _throughput(cases: list[Case], path: Path) -> Path:
 
 def _cost_curves(cases: list[Case], path: Path) -> Path:
     costs = [c for c in cases if c.get("case") == "cost"]
-    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses", "horizon": "steps"}
+    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses", "horizon": "steps", "networks": "agents"}
     shown = [axis for axis in axes_of if any(c["axis"] == axis for c in costs)]
     with rc_context(STYLE):
         figure = Figure(figsize=(3.6 * len(shown), 3.4), layout="constrained")
@@ -68,7 +68,7 @@ def _cost_curves(cases: list[Case], path: Path) -> Path:
                 if line:
                     label = "compiled" if compiled else "eager"
                     axes.plot(*zip(*line, strict=True), "o-", markersize=4, color=colour, label=label)
-            _log(axes, axis, "µs an env-step")
+            _log(axes, "prosumers, a network each" if axis == "networks" else axis, "µs an env-step")
             axes.legend(fontsize=8)
         return save_figure(figure, path)
 

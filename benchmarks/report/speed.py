@@ -77,8 +77,8 @@ def _costs(cases: list[Case]) -> list[str]:
     columns = ("against", "prosumers", "buses", "grids", "horizon", "compiled", "µs an env-step", "ns an agent-step",
                "KiB a grid, estimated", "measured")  # fmt: skip
     return ["### What a step costs at other sizes", "", *table(columns, (
-        (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}", f"{c['num_grids']:,}", str(c.get("steps", "–")),
-         yes(c["compiled"]), spread(c["us_per_env_step"], c["us_low"], c["us_high"]),
+        (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}" if c["buses"] else "–", f"{c['num_grids']:,}",
+         str(c.get("steps", "–")), yes(c["compiled"]), spread(c["us_per_env_step"], c["us_low"], c["us_high"]),
          number(c["us_per_env_step"] / c["agents"] * 1e3),
          *(number(c[key] / 1024) if c.get(key) else "–" for key in ("bytes_per_grid", "measured_bytes_per_grid")))
         for c in costs
