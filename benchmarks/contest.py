@@ -30,7 +30,13 @@ TITLES = {
     "citylearn": "CityLearn", "grid2op": "Grid2Op", "lightsim2grid": "lightsim2grid LightEnv", "vmas": "VMAS",
     "python-microgrid": "python-microgrid", "ethical-smart-grid": "Ethical Smart Grid",
     "jax": "this step in JAX (jit, vmap)", "c": "this step in C", "c-learner": "this step in C, learner's results only",
+    "plain": "a plain PettingZoo env in NumPy, no power flow", "plain-floats": "one in Python's floats, no power flow",
 }  # fmt: skip
+HERE = {  # runners in our own interpreter, with what they are told: script, arguments
+    "c": ("c", [str(AT_ONCE)]), "c-learner": ("c", [str(AT_ONCE), "learner"]), "plain": ("plain", []),
+    "plain-floats": ("plain", ["floats"]), "parallel": ("parallel", []),
+}  # fmt: skip
+BESIDE_PARALLEL = ("plain", "plain-floats")  # measured against `parallel_env` instead of `Simulator.step`
 AGENTS = {"citylearn": 17, "ethical-smart-grid": 26, "vmas": 5, "jax": 5}  # others have one
 
 
@@ -57,7 +63,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     missing = [name for name, e in ENVIRONMENTS.items() if e.runners and not is_installed(name)]
     for name in missing:
         Console(stderr=True).print(f"{name} left out: not installed; python -m benchmarks peers install {name}")
-    groups: dict[int, list[str]] = {5: ["c", "c-learner"]}
+    groups: dict[int, list[str]] = {5: [name for name in HERE if name in TITLES]}
     for environment in ENVIRONMENTS.values():
         for name in environment.runners if environment.name not in missing else ():
             groups.setdefault(AGENTS.get(name, 1), []).append(name)
@@ -80,16 +86,17 @@ def _group(agents: int, names: list[str], quick: bool) -> list[dict[str, Any]]:
                 others.append(_started(stack, name, _arguments(stack, name)))
             except RuntimeError as error:
                 Console(stderr=True).print(f"{TITLES[name]} left out: {error}")
+        single = [_started(stack, "parallel", [])] if any(name in BESIDE_PARALLEL for name in names) else []
         for _ in range(rounds):
-            for runner in (*ours, *others):
+            for runner in (*ours, *single, *others):
                 runner.take_turn(seconds)
-    return [_record(runner, ours) for runner in others]
+    return [_record(runner, single if runner.name in BESIDE_PARALLEL else ours) for runner in others]
 
 
 def _arguments(stack: ExitStack, name: str) -> list[str]:
-    """What a runner is told: the yardsticks how many communities, JAX also which, as it cannot make them."""
+    """What a runner is told: JAX which communities, as it cannot make them."""
     if name != "jax":
-        return [str(AT_ONCE)] if name in ("c", "c-learner") else []
+        return HERE[name][1] if name in HERE else []
     path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "world.npz"
     sim = Simulator(community(AGENTS["jax"]), AT_ONCE, auto_reset=True, stagger=True)
     world.save(path, sim, sim.reset()[0])
@@ -98,10 +105,8 @@ def _arguments(stack: ExitStack, name: str) -> list[str]:
 
 def _started(stack: ExitStack, name: str, arguments: list[str]) -> Runner:
     """A runner that has built its environment and waits."""
-    script = FOLDER / f"run_{name}.py"
+    script = FOLDER / f"run_{HERE[name][0] if name in HERE else name}.py"
     home = next((e.name for e in ENVIRONMENTS.values() if name in e.runners), None)
-    if name == "c-learner":
-        script, arguments = FOLDER / "run_c.py", [*arguments, "learner"]
     python = sys.executable if home is None else str(interpreter(home))
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     here = str(Path(__file__).parents[1])
@@ -122,13 +127,14 @@ def _record(runner: Runner, ours: list[Runner]) -> dict[str, Any]:
     middle = statistics.median(rates)
     beside = [
         {
+            "through": "parallel_env" if o.name == "parallel" else "Simulator.step",
             "num_grids": o.about["num_grids"], "agent_steps_per_cpu_s": statistics.median(o.rates) * agents,
             "ratio": statistics.median(a / b for a, b in zip(o.rates, runner.rates, strict=True)),
         }
         for o in ours
     ]  # fmt: skip
     return {
-        "case": "peer", "name": TITLES[runner.name], "yardstick": runner.name in ("c", "c-learner", "jax"),
+        "case": "peer", "name": TITLES[runner.name], "yardstick": runner.name in (*HERE, "jax"),
         **{key: runner.about[key] for key in ("agents", "num_grids", "models", "versions")},
         "agent_steps_per_cpu_s": middle, "agent_steps_per_cpu_s_low": min(rates),
         "agent_steps_per_cpu_s_high": max(rates), "ours": beside,
@@ -144,6 +150,6 @@ def _print(records: list[dict[str, Any]]) -> None:
         for o in r["ours"]:
             table.add_row(
                 r["name"], str(r["agents"]), f"{r['num_grids']:,}", f"{r['agent_steps_per_cpu_s']:,.0f}",
-                f"{o['num_grids']:,}", f"{o['agent_steps_per_cpu_s']:,.0f}", f"{o['ratio']:,.2f}",
+                f"{o['num_grids']:,} {o['through']}", f"{o['agent_steps_per_cpu_s']:,.0f}", f"{o['ratio']:,.2f}",
             )  # fmt: skip
     wide().print(table)

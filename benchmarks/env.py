@@ -2,18 +2,15 @@
 
 A step here is observations, reward parts, auto-reset, random actions (drawn beforehand) and episodes that end at
 different times, on the 15-bus community-5. Beside it the same community through the PettingZoo interface (one grid,
-dictionaries) and a scalar reference that loops over prosumers in Python; other environments and this step in C and in
-JAX (`contest`); what the machine could do at most (`limits`); what larger communities, feeders and horizons cost
-(`costs`) and take of memory (`memory`).
+dictionaries); other environments, one in plain NumPy and this step in C and in JAX (`contest`); what the machine could
+do at most (`limits`); what larger communities, feeders and horizons cost (`costs`) and take of memory (`memory`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import contest, costs, limits, memory
@@ -40,7 +37,6 @@ def run(quick: bool = False, threads: int = 2, device: str = "cpu") -> list[dict
         sweep += [(size, True, True) for size in (*COMPILED_SIZES, *more)] + [(4096, False, True)]
     cases = [_simulator_case(*case, where, min_seconds) for case in sweep]
     cases += [_parallel_env_case(False, min_seconds), _parallel_env_case(True, min_seconds)]
-    cases += _reference_case(min_seconds)
     peer = next(c for c in cases if c["name"] == "parallel_env.step")["agent_steps_per_s"]  # the eager one
     for case in cases:
         case["ratio_to_parallel_env"] = case["agent_steps_per_s"] / peer
@@ -99,31 +95,6 @@ def _parallel_env_case(compiled: bool, min_seconds: float) -> dict[str, Any]:
         "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
         "agent_steps_per_s": len(actions) / median,
     }  # fmt: skip
-
-
-def _reference_case(min_seconds: float) -> list[dict[str, Any]]:
-    """The scalar reference of the tests: one grid, loops over prosumers, power flow by sweeps, no observations."""
-    try:
-        from tests.smartgrid_core import world
-        from tests.smartgrid_core.reference import step as reference_step
-    except ModuleNotFoundError:
-        Console().print("scalar reference left out: it lies in tests/, which an installed package does not have")
-        return []
-    sim = Simulator(SCENARIO)
-    state, _ = sim.reset()
-    community, moment = world.community(sim, 0), world.moment(sim, state, 0)
-    soc = state.soc_kwh[0].double().tolist()
-    action = np.random.default_rng(0).uniform(-1, 1, (sim.num_agents, sim.action_dim))
-    median, low, high = seconds_per_call(
-        lambda: reference_step(community, soc, action, moment), min_seconds, torch.device("cpu")
-    )
-    return [
-        {
-            "name": "scalar reference", "num_grids": 1, "power_flow": True, "compiled": False,
-            "us_per_call": median * 1e6, "us_low": low * 1e6, "us_high": high * 1e6,
-            "agent_steps_per_s": sim.num_agents / median,
-        }
-    ]  # fmt: skip
 
 
 def _print(cases: list[dict[str, Any]], threads: int, device: str) -> None:

@@ -2,7 +2,8 @@
 
 A step is one community, one quarter of an hour. Chunks of the stacks take turns, so that a machine's drift meets them
 alike, and ratios are those of CPU time, which other work on the machine does not stretch (on a GPU read
-env_steps_per_s). What the steps are worth, `time_to_score` tells.
+env_steps_per_s). What the steps are worth, `time_to_score` tells; `update`, how near an update comes to what the
+machine can multiply; `startup`, how long a run takes to begin.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import stacks, time_to_score
+from benchmarks import stacks, startup, time_to_score, update
 from benchmarks.machine import wide
 from smartgrid_core import GridConfig
 
@@ -30,6 +31,8 @@ def run(
     quick: bool = False, threads: int = 2, device: str = "cpu", score_minutes: float | None = None
 ) -> list[dict[str, Any]]:
     """Measure every stack that is installed, chunks in turn; prints a table and returns one record a stack.
+
+    The records of `update` and `startup` follow; they have a "case", which those of stacks have not.
 
     Args:
         score_minutes: of CPU time that every stack, begun anew, trains for a score (`time_to_score`); 0: none does;
@@ -62,7 +65,7 @@ def run(
             curves = time_to_score.run(again, minutes, device)
         for record in records:
             record["to_score"] = curves[record["name"]]
-    return records
+    return [*records, update.run(quick, threads, device), *startup.run(quick, threads, device)]
 
 
 def _built(build: Callable[[], stacks.Stack]) -> stacks.Stack | None:

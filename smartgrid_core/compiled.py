@@ -37,15 +37,22 @@ class Compiled:
         self._can_fuse = device.type == "cpu" and build.compiler() is not None
 
     def __call__(self, *arguments: Any) -> Any:
-        tensors: list[Tensor] = []
-        _collect(arguments, tensors)
+        tensors = collected(arguments)
+        fused = self.fused(arguments, tensors)
+        return self._graph(*arguments) if fused is None else fused(tensors, self._num_grids)
+
+    def fused(self, arguments: Sequence[Any], tensors: Sequence[Tensor]) -> Any:
+        """The pass over the grids that takes these arguments, a `fused.kernel.Fused`; None where there is none.
+
+        Args:
+            tensors: those in the arguments, in order.
+        """
         if not self._can_fuse or not _plain(tensors):
-            return self._graph(*arguments)
+            return None
         if self._fused is None:
             self._fused = one_pass(self._function, arguments, list(_axes(arguments, self._num_grids)))
             self._can_fuse = self._fused is not None
-            return self(*arguments)
-        return self._fused(tensors, self._num_grids)
+        return self._fused
 
     @cached_property
     def _graph(self) -> Callable[..., Any]:
@@ -53,8 +60,14 @@ class Compiled:
         return graph_of(self._function, self._device)
 
 
-def _collect(x: Any, tensors: list[Tensor]) -> None:
+def collected(x: Any) -> list[Tensor]:
     """Tensors of nested tuples, in order."""
+    tensors: list[Tensor] = []
+    _collect(x, tensors)
+    return tensors
+
+
+def _collect(x: Any, tensors: list[Tensor]) -> None:
     for y in x:
         if isinstance(y, Tensor):
             tensors.append(y)

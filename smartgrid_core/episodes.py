@@ -169,9 +169,10 @@ class Episodes(nn.Module):
         here, there = self._position(params, plan, row + 1), self._position(params, then, then.row)
         return Course(self.table.route(here, steps, there, switch), now, then.soc_kwh, then.row)
 
-    def ahead(self, course: Course, steps: int, out: TableRows | None = None) -> Ahead:
-        """Exogenous values along a course; `out` is memory to use."""
-        return Ahead(self._values(self.table.follow(course.route, steps, out), course.now), course.soc_kwh, course.row)
+    def ahead(self, course: Course, steps: int, out: TableRows | None = None, direct: bool = False) -> Ahead:
+        """Exogenous values along a course; `out` is memory to use, `direct` as in `ProfileTable.follow`."""
+        rows = self.table.follow(course.route, steps, out, direct)
+        return Ahead(self._values(rows, course.now), course.soc_kwh, course.row)
 
     def last(self, params: Params, state: State, steps: int) -> Exogenous:
         """Exogenous values of the moment the running episodes end, for those that end within S steps, fields […]."""

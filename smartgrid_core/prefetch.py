@@ -6,6 +6,7 @@ What a step sees never depends on this: a state that does not follow from the la
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -28,14 +29,18 @@ class Window:
     """What was read from one state on."""
 
     def __init__(self, ahead: Ahead, last: Callable[[], Exogenous]):
-        self.taken = 0
-        self._upcoming = [Upcoming(now, ahead.soc_kwh, ahead.row) for now in ahead.rows.steps()]
+        self.taken, self.ahead = 0, ahead
         self._read_last = last
         self._last: Exogenous | None = None
 
     def next(self) -> Upcoming:
         """The next step's; it stays the next until the step is done, as a step may fail and be taken again."""
         return self._upcoming[self.taken]
+
+    @cached_property
+    def _upcoming(self) -> list[Upcoming]:
+        ahead = self.ahead
+        return [Upcoming(now, ahead.soc_kwh, ahead.row) for now in ahead.rows.steps()]
 
     def last(self) -> Exogenous:
         """The last moment of the episodes that end within the window; read when first asked for."""

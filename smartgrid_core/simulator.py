@@ -294,10 +294,10 @@ class Simulator:
         action = kernel(action).to(state.soc_kwh.dtype).contiguous()
         if self._prefetch is None or torch.compiler.is_compiling():
             outcome, last = self._advance_alone(self.params, state, action)
-            moved, out = _unfold(state, outcome)
+            moved, out = unfold(state, outcome)
             return moved, out._replace(final=partial(self._final_obs, self.params, out, lambda: last))
         window = self._prefetch.window(self.params, state)
-        moved, out = _unfold(state, self._advance(self.params, state, action, window.next()))
+        moved, out = unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
 
@@ -308,7 +308,9 @@ class Simulator:
     def _window(self, params: Params, state: State, room: TableRows | None) -> Ahead:
         """The steps ahead, read into `room`, or into new memory."""
         course = self._course(params, state.key, state.episode, state.step, state.row)
-        return self.episodes.ahead(course, self._steps_ahead(), room)
+        plain = room is not None and type(course.row) is Tensor and self.device.type == "cpu"
+        direct = plain and self._is_compiled  # else somebody may be tracing this
+        return self.episodes.ahead(course, self._steps_ahead(), room, direct)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
         """A step that reads its own exogenous values: one graph from the table to the observation."""
@@ -366,7 +368,7 @@ class Outcome(NamedTuple):
 _OF_STATE = ("generation_kw", "demand_kw")  # fields of Ledger that are the state's
 
 
-def _unfold(state: State, outcome: Outcome) -> tuple[State, StepResult]:
+def unfold(state: State, outcome: Outcome) -> tuple[State, StepResult]:
     """Next state and result of a step from `state`."""
     ledger = Ledger(state.generation_kw, state.demand_kw, **outcome.ledger)
     result = StepResult(

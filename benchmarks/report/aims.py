@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.report.markdown import Case, fixed, number, table, times
+from benchmarks.startup import FIRST_UPDATE, HELP
 
 Results = Mapping[str, list[Case]]
 """Cases by suite, those measured on a CPU."""
@@ -63,6 +64,9 @@ def _env(results: Results) -> Iterator[Aim]:
     for name, least, why in (("this step in C", 0.5, ""), ("this step in JAX (jit, vmap)", 5.0, _NOISE)):
         yield Aim(f"the step against {name.removeprefix('this step in ')}, a thread each", least, None,
                   _beside(cases, name), times, why)  # fmt: skip
+    plain = "a plain PettingZoo env in NumPy, no power flow"
+    yield Aim(f"one community through PettingZoo, power flow included, against {plain}", 2.0, None,
+              _beside(cases, plain), times, "")  # fmt: skip
     large = next((c for c in steps if c["num_grids"] == 65_536), {})
     taken = large.get("measured_bytes_per_grid")
     yield Aim("memory of 65,536 grids of community-5, GiB", None, 2.0, taken and taken * 65_536 / 2**30, _two, "")
@@ -92,6 +96,12 @@ def _train(results: Results) -> Iterator[Aim]:
         ratios = case["ratio_to_peers"] if case else {}
         found = next((ratio for name, ratio in ratios.items() if name.startswith("RLlib")), None)
         yield Aim(f"env-steps of training a CPU-second against RLlib, {what}", least, None, found, times, "")
+    update = next((c for c in results.get("train", []) if c.get("case") == "update"), None)
+    yield Aim("matrix products of an update, of what the machine multiplies", 0.5, None,
+              None if update is None else update["fraction"], _percent,
+              "memory: a minibatch's activations and gradients leave the second-level cache")  # fmt: skip
+    for name, what, most in ((HELP, "the trainer's help, s", 1.0), (FIRST_UPDATE, "a run's first update, s", 30.0)):
+        yield Aim(what, None, most, cases[name]["seconds"] if name in cases else None, _two, "")
 
 
 def _learning(results: Results) -> Iterator[Aim]:
@@ -139,6 +149,10 @@ def _viewer(results: Results) -> Iterator[Aim]:
 
 def _millions(value: float) -> str:
     return f"{number(value / 1e6)} M"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}"
 
 
 def _two(value: float) -> str:

@@ -14,7 +14,7 @@ from benchmarks.report.markdown import Case
 from trainer.plots import BLUE, GREEN, GREY, INK, KIND_COLOURS, ORANGE, PURPLE, SKY, STYLE, VERMILION, save_figure
 
 Drawn = list[tuple[str, Path]]
-ONE_GRID = {"parallel_env.step": ("D", VERMILION), "scalar reference": ("s", INK)}  # marker and colour
+ONE_GRID = {"parallel_env.step": ("D", VERMILION)}  # marker and colour
 PEER_COLOURS = (VERMILION, PURPLE, ORANGE, SKY, BLUE, GREY)
 
 
@@ -57,7 +57,7 @@ def _throughput(cases: list[Case], path: Path) -> Path:
 
 def _cost_curves(cases: list[Case], path: Path) -> Path:
     costs = [c for c in cases if c.get("case") == "cost"]
-    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses", "horizon": "steps"}
+    axes_of = {"grids": "num_grids", "prosumers": "agents", "buses": "buses", "horizon": "steps", "networks": "agents"}
     shown = [axis for axis in axes_of if any(c["axis"] == axis for c in costs)]
     with rc_context(STYLE):
         figure = Figure(figsize=(3.6 * len(shown), 3.4), layout="constrained")
@@ -68,7 +68,7 @@ def _cost_curves(cases: list[Case], path: Path) -> Path:
                 if line:
                     label = "compiled" if compiled else "eager"
                     axes.plot(*zip(*line, strict=True), "o-", markersize=4, color=colour, label=label)
-            _log(axes, axis, "µs an env-step")
+            _log(axes, "prosumers, a network each" if axis == "networks" else axis, "µs an env-step")
             axes.legend(fontsize=8)
         return save_figure(figure, path)
 
@@ -77,13 +77,14 @@ def power_flow(cases: list[Case], stem: Path) -> Drawn:
     """µs a solve against the buses, at the largest batch of each size."""
     largest = {c["buses"]: c for c in sorted(cases, key=lambda c: c["batch"])}
     lines = (("pandapower_us", "pandapower, one at a time", GREY), ("power_grid_model_us", "power-grid-model", ORANGE),
+             ("lightsim2grid_us", "lightsim2grid", PURPLE),
              ("eager_us", "PowerFlow, eager", BLUE), ("compiled_us", "PowerFlow(compile=True)", GREEN))  # fmt: skip
     with rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.2), layout="constrained")
         axes = figure.subplots()
         for field, label, colour in lines:
-            points = [(buses, c[field]) for buses, c in sorted(largest.items()) if c[field] is not None]
-            axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=colour, label=label)
+            if points := [(buses, c[field]) for buses, c in sorted(largest.items()) if c.get(field) is not None]:
+                axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=colour, label=label)
         _log(axes, "buses", "µs a solve, largest batch")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
         return [("Microseconds a solve against buses", save_figure(figure, stem.with_suffix(".png")))]

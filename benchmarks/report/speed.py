@@ -25,7 +25,8 @@ def _peers(cases: list[Case]) -> list[str]:
     lines = ["### Beside other environments", ""]
     lines += [
         "Each in a process of its own, one thread, by CPU time, in turns within the same run. *Ours* is",
-        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch.",
+        "`Simulator.step` of a community with as many prosumers, everything included, compiled, on one and on a batch;",
+        "beside environments written for PettingZoo it is `parallel_env`, compiled, power flow and all infos included.",
         "",
     ]
     columns = ("environment", "agents", "at once", "agent-steps/CPU-s", "ours, at once", "agent-steps/CPU-s",
@@ -33,10 +34,15 @@ def _peers(cases: list[Case]) -> list[str]:
     lines += table(columns, (
         (_named(c), f"{c['agents']:,}", f"{c['num_grids']:,}",
          spread(c["agent_steps_per_cpu_s"], c["agent_steps_per_cpu_s_low"], c["agent_steps_per_cpu_s_high"]),
-         f"{o['num_grids']:,}", number(o["agent_steps_per_cpu_s"]), times(o["ratio"]))
+         f"{o['num_grids']:,}{_through(o)}", number(o["agent_steps_per_cpu_s"]), times(o["ratio"]))
         for c in peers for o in c["ours"]
     ))  # fmt: skip
     return [*lines, "What each models in a step:", "", *(f"- **{c['name']}**: {c['models']}" for c in peers), ""]
+
+
+def _through(ours: Case) -> str:
+    through = ours.get("through", "Simulator.step")
+    return "" if through == "Simulator.step" else f", {through}"
 
 
 def _named(case: Case) -> str:
@@ -71,8 +77,8 @@ def _costs(cases: list[Case]) -> list[str]:
     columns = ("against", "prosumers", "buses", "grids", "horizon", "compiled", "µs an env-step", "ns an agent-step",
                "KiB a grid, estimated", "measured")  # fmt: skip
     return ["### What a step costs at other sizes", "", *table(columns, (
-        (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}", f"{c['num_grids']:,}", str(c.get("steps", "–")),
-         yes(c["compiled"]), spread(c["us_per_env_step"], c["us_low"], c["us_high"]),
+        (c["axis"], f"{c['agents']:,}", f"{c['buses']:,}" if c["buses"] else "–", f"{c['num_grids']:,}",
+         str(c.get("steps", "–")), yes(c["compiled"]), spread(c["us_per_env_step"], c["us_low"], c["us_high"]),
          number(c["us_per_env_step"] / c["agents"] * 1e3),
          *(number(c[key] / 1024) if c.get(key) else "–" for key in ("bytes_per_grid", "measured_bytes_per_grid")))
         for c in costs
@@ -82,17 +88,19 @@ def _costs(cases: list[Case]) -> list[str]:
 def power_flow(cases: list[Case]) -> list[str]:
     """AC power flow: µs a solve."""
     columns = ("buses", "loadings", "ours, eager µs", "ours, compiled µs", "power-grid-model µs", "its method",
-               "pandapower µs", "eager", "compiled", "largest difference p.u.")  # fmt: skip
+               "lightsim2grid µs", "pandapower µs", "eager", "compiled", "largest difference p.u.")  # fmt: skip
     return table(columns, (
         (str(c["buses"]), f"{c['batch']:,}", number(c["eager_us"]), number(c["compiled_us"]),
-         number(c["power_grid_model_us"]), c["power_grid_model_method"].replace("_", " "), number(c["pandapower_us"]),
+         number(c["power_grid_model_us"]), c["power_grid_model_method"].replace("_", " "),
+         *("–" if c.get(name) is None else number(c[name]) for name in ("lightsim2grid_us", "pandapower_us")),
          times(c["speedup"]["eager"]), times(c["speedup"]["compiled"]), f"{c['largest_difference_pu']:.0e}")
         for c in cases
     ))  # fmt: skip
 
 
 def train(cases: list[Case]) -> list[str]:
-    """Training speed with updates, and what it takes to a score."""
+    """Training speed with updates, what of it is multiplying, how long it takes to begin, and to a score."""
+    beside, cases = [c for c in cases if "case" in c], [c for c in cases if "case" not in c]
     peers = [c["name"] for c in cases if c["peer"]]
     columns = ("what", "env-steps/s", "env-steps/CPU-s", "agent-steps/CPU-s", *(f"to {p}" for p in peers))
     lines = table(columns, (
@@ -101,6 +109,7 @@ def train(cases: list[Case]) -> list[str]:
          number(c["agent_steps_per_cpu_s"]), *(times(c["ratio_to_peers"].get(p)) for p in peers))
         for c in cases
     ))  # fmt: skip
+    lines += [line for c in beside for line in (_beside_training(c), "")]
     scored = [c for c in cases if "to_score" in c]
     if not scored:
         return lines
@@ -113,6 +122,17 @@ def train(cases: list[Case]) -> list[str]:
          number(s["curve"][-1]["cpu_s"]))
         for c in scored for s in [c["to_score"]]
     ))  # fmt: skip
+
+
+def _beside_training(c: Case) -> str:
+    if c["case"] == "update":
+        return (
+            f"The {c['name']}: {number(c['flop'] / 1e9)} GFLOP of matrix products, {number(c['gflop_per_s'])} GFLOP/s "
+            f"over its whole time where products of large matrices alone reach {number(c['gemm_gflop_per_s'])}, "
+            f"{c['fraction']:.0%} ({c['fraction_low']:.0%}–{c['fraction_high']:.0%})."
+        )
+    low, high = fixed(c["seconds_low"], 2), fixed(c["seconds_high"], 2)
+    return f"`{c['name']}`: {fixed(c['seconds'], 2)} s ({low}–{high}), compile caches warm."
 
 
 def serve(cases: list[Case]) -> list[str]:

@@ -197,8 +197,9 @@ static void rest(const void* const* in, void* const* out, long n, long b, const 
   for (int k = 0; k < {num_in}; ++k) {{
     from[k] = p;
     for (int r = 0; r < in_rows[k]; ++r, p += W * in_size[k]) {{
-      std::memcpy(p, (const char*)in[k] + (r * n + b) * in_size[k], (n - b) * in_size[k]);
-      for (long l = n - b; l < W; ++l) std::memcpy(p + l * in_size[k], p, in_size[k]);
+      const char* row = (const char*)in[k] + (r * n + b) * in_size[k];
+      fill(p, row, in_size[k]);
+      if (n - b > 1) std::memcpy(p, row, (n - b) * in_size[k]);
     }}
   }}
   p = pad_out;

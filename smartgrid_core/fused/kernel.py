@@ -83,11 +83,11 @@ class Fused:
                 raise NotLoweredError(f"an argument of {argument.dtype}")
         traced = [_stand_in(a) for a in self.arguments]
 
-        self._nest: Callable[[Sequence[Tensor]], Any] = list  # until the trace tells how
+        self.nest: Callable[[Sequence[Tensor]], Any] = list  # what was returned; until the trace tells how
 
         def flat_function(*flat: Tensor) -> list[Tensor]:
             returned = function(*pytree.tree_unflatten(_filled(leaves, flat), structure))
-            self._nest = _nesting(returned)
+            self.nest = _nesting(returned)
             return [x for x in pytree.tree_leaves(returned) if x is not None]
 
         with torch.no_grad(), written_out():
@@ -124,7 +124,19 @@ class Fused:
         outputs, targets = memory.take()
         sources = (ctypes.c_void_p * len(inputs))(*[x.data_ptr() for x in inputs])
         self._run(sources, targets, grids, torch.get_num_threads())
-        return self._nest(outputs)
+        return self.nest(outputs)
+
+    def placed(self, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> Placed:
+        """Calls of one grid with these arguments and results, which keep their places.
+
+        Raises:
+            ValueError: an argument of another shape or type than the example had, or not dense.
+        """
+        sources = {k: tensors[k].data_ptr() for k in self.used}
+        for k, address in sources.items():
+            if self._dense(tensors[k], k, self.arguments[k].layout(1)[0]).data_ptr() != address:
+                raise ValueError(f"argument {k} is not dense: it cannot be read where it lies")
+        return Placed(self._run, sources, results)
 
     def _dense(self, x: Tensor, k: int, shape: torch.Size) -> Tensor:
         """Argument k with the grids last and dense, checked."""
@@ -134,6 +146,19 @@ class Fused:
                 f"argument {k} is {x.dtype} {tuple(x.shape)}: this kernel was made for {argument.dtype} {tuple(shape)}"
             )
         return (x.permute(*reversed(range(x.dim()))) if argument.axis == 0 else x).contiguous()
+
+
+class Placed:
+    """A call that finds everything where it was before."""
+
+    def __init__(self, run: Callable[..., None], sources: dict[int, int], results: Sequence[Tensor]):
+        self._run, self.place = run, {k: place for place, k in enumerate(sources)}
+        self.sources = (ctypes.c_void_p * len(sources))(*sources.values())
+        self._targets = (ctypes.c_void_p * len(results))(*[x.data_ptr() for x in results])
+
+    def __call__(self) -> None:
+        """Overwrite the results."""
+        self._run(self.sources, self._targets, 1, 1)
 
 
 def _filled(leaves: Sequence[Any], tensors: Sequence[Tensor]) -> list[Any]:

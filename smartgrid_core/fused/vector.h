@@ -26,6 +26,14 @@ static inline I splat(int32_t x) { return x + I{}; }
 static inline F load(const float* p) { __builtin_prefetch(p + 2 * W); F x; std::memcpy(&x, p, sizeof x); return x; }
 static inline I load(const int32_t* p) { I x; std::memcpy(&x, p, sizeof x); return x; }
 static inline I load(const uint8_t* p) { U x; std::memcpy(&x, p, sizeof x); return __builtin_convertvector(x, I) != 0; }
+// A value of 1 or 4 bytes for every grid of a vector.
+static inline void fill(char* to, const char* from, int size) {
+  if (size == 1) { std::memset(to, *from, W); return; }
+  int32_t one;
+  std::memcpy(&one, from, 4);
+  const I all = splat(one);
+  std::memcpy(to, &all, sizeof all);
+}
 // Threads for so many blocks: to wake one for fewer than some of them costs more than it saves.
 static inline int worth_waking(int threads, long blocks) {
   const long most = blocks / 4;

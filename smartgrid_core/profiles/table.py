@@ -39,6 +39,13 @@ def read_windows(
         switch: [B] int32 in [0, S]; S where the window does not go on elsewhere.
         scale, scale_then: [N, B] factors on the rows before and after.
     """
+    _read(out, table, first, then, switch, scale, scale_then)
+
+
+def _read(
+    out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
+) -> None:
+    """`read_windows` on a CPU, beneath torch's dispatch."""
     native = windows.reader() if table.dtype == torch.float32 and out.is_contiguous() else None
     (native or _read_in_blocks)(out, table, first, then, switch, scale, scale_then)
 
@@ -242,10 +249,14 @@ class ProfileTable(nn.Module):
             Leg(row[None], onward[None], one, one), torch.full_like(row, steps) if switch is None else switch,
         )  # fmt: skip
 
-    def follow(self, route: Route, steps: int, out: TableRows | None = None) -> TableRows:
-        """Rows of S consecutive steps; `out`, from `empty_rows`, is filled, None takes new memory."""
+    def follow(self, route: Route, steps: int, out: TableRows | None = None, direct: bool = False) -> TableRows:
+        """Rows of S consecutive steps; `out`, from `empty_rows`, is filled, None takes new memory.
+
+        `direct`: past torch's dispatch, which takes longer than the reading of a few windows; on a CPU, where nothing
+        is traced or recorded.
+        """
         out = empty_rows(self, steps, *route.demand.first.shape) if out is None else out
         tables = (self.demand_rows, self.generation_rows, self.time_rows)
         for to, table, leg in zip(out, tables, route[:3], strict=True):
-            read_windows(to, table, leg.first, leg.then, route.switch, leg.scale, leg.scale_then)
+            (_read if direct else read_windows)(to, table, *leg[:2], route.switch, *leg[2:])
         return out

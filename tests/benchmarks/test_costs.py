@@ -21,6 +21,12 @@ def test_memory_grows_with_the_community() -> None:
     assert 2 < thirty / five < 9  # rows of prosumers six times, rows of buses as before
 
 
+def test_separate_networks_are_measured_at_every_size() -> None:
+    few, many = (costs._networks(agents, CPU, 0.01) for agents in (3, 30))
+    assert few["num_grids"] * 3 >= many["num_grids"] * 30  # as many decisions of single prosumers
+    assert few["us_per_env_step"] < many["us_per_env_step"]
+
+
 def test_a_graph_grows_with_its_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "HORIZON_GRIDS", 4)
     one, eight = (costs._horizon(steps, False, CPU, 0.01) for steps in (1, 8))

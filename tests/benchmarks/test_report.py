@@ -69,7 +69,7 @@ def test_figures_stand_in_the_page_as_measured(tmp_path: Path) -> None:
     content = {"benchmark": "power-flow", "machine": MACHINE, "cases": [case]}
     (tmp_path / "power-flow-cpu.json").write_text(json.dumps(content), encoding="utf-8")
     page, picture = render(tmp_path, tmp_path / "page.md", tmp_path)
-    row = "| 15 | 4,096 | 2 | 0.5 | 20 | newton raphson | 12,300 | 10× | 40× | 1e-06 |"
+    row = "| 15 | 4,096 | 2 | 0.5 | 20 | newton raphson | – | 12,300 | 10× | 40× | 1e-06 |"
     assert row in page.read_text(encoding="utf-8")
     assert "Measured 2026-01-02: a processor, 2 logical cores" in page.read_text(encoding="utf-8")
     assert picture.name == "benchmark-power-flow-cpu.png"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import stacks, time_to_score, train
+from benchmarks import stacks, startup, time_to_score, train, update
 from benchmarks.__main__ import main
 from benchmarks.peer_environments import is_installed
 from benchmarks.stacks import elsewhere
@@ -82,8 +82,11 @@ def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     found = {"ours": made(False, 40), "peer": made(True, 10), "RLlib": missing}
     monkeypatch.setattr(stacks, "stacks", lambda *_: found | {"own loop, equal settings, step compiled": missing})
     monkeypatch.setattr(train, "_rate", lambda stack, _: (float(stack.iterate(0.0)), 2.0 * stack.iterate(0.0)))
-    records = train.run(quick=True, threads=1, score_minutes=0)
+    monkeypatch.setattr(update, "run", lambda *_: {"case": "update"})
+    monkeypatch.setattr(startup, "run", lambda *_: [{"case": "startup"}])
+    *records, updated, started = train.run(quick=True, threads=1, score_minutes=0)
     assert [record["ratio_to_peers"]["peer"] for record in records] == [4, 1]
+    assert (updated["case"], started["case"]) == ("update", "startup")
     assert "RLlib left out: not installed" in capsys.readouterr().out
 
 
@@ -131,3 +134,25 @@ def test_an_action_is_held_as_in_training() -> None:
 def test_a_device_that_is_not_there_is_a_line(suite: str, device: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([suite, "--quick", "--device", device]) == 2
     assert f"device = '{device}': torch" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_profiles")
+def test_the_operations_of_an_update_are_those_of_its_matrix_products() -> None:
+    config = equal_config("cpu", stacks.Equal(grids=2, horizon=4, epochs=3, minibatches=2, hidden=(8, 8)))
+    learner = update.filled(config, torch.device("cpu"))
+    sim = Simulator(stacks.SCENARIO)
+    inputs, outputs, decisions = sim.observation_dim, sim.action_dim, 2 * 4 * sim.num_agents
+    actor, critic = (2 * (inputs * 8 + 8 * 8 + 8 * last) for last in (outputs, 1))
+    forward_and_backward = 3 * (actor + critic) - 2 * 2 * inputs * 8  # inputs have no gradients
+    assert update.flop(learner) == decisions * (3 * forward_and_backward + 2 * critic)  # values before and after
+
+
+def test_a_run_that_makes_no_update_is_told_with_its_last_words() -> None:
+    with pytest.raises(RuntimeError, match="nowhere"):
+        startup.first_update(["--scenario", "nowhere"])
+
+
+@pytest.mark.slow
+def test_the_first_update_of_a_run_is_waited_for() -> None:
+    options = ["--compile", "false", "--num_grids", "4", "--horizon", "4", "--device", "cpu", "--threads", "1"]
+    assert 0.5 < startup.first_update(options) < 300

@@ -13,8 +13,10 @@ import torch
 from benchmarks import peer_environments
 from benchmarks.yardstick import world
 from benchmarks.yardstick.native import LEARNER, NativeStep, compiler
+from benchmarks.yardstick.plain import FloatEnv, PlainEnv
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
+from smartgrid_core.pettingzoo_env import parallel_env
 from smartgrid_core.types import StepResult, kernel
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 
@@ -116,6 +118,28 @@ def test_what_the_yardsticks_do_not_cover_is_refused() -> None:
     native = NativeStep(sim, sim.reset()[0])
     with pytest.raises(ValueError, match="expected float32"):
         native.step(np.zeros((GRIDS, 5, 2), np.float32))
+
+
+@pytest.mark.usefixtures("quick_profiles")
+@pytest.mark.parametrize("kind", [PlainEnv, FloatEnv])
+def test_the_plain_environment_takes_the_same_steps_without_power_flow(kind: type[PlainEnv]) -> None:
+    plain, ours = kind(), parallel_env("community-5", **{"network.power_flow": False})
+    generator = torch.Generator().manual_seed(2)
+    (seen, _), (expected, _) = plain.reset(seed=3), ours.reset(seed=3)
+    for t in range(plain.config.episode_steps):
+        for agent in plain.possible_agents:
+            np.testing.assert_allclose(seen[agent], expected[agent], atol=2e-4, err_msg=f"step {t}")
+        a = action(generator, t, 1)[0].nan_to_num(0.0, 0.0, 0.0).numpy()
+        actions = dict(zip(plain.possible_agents, a, strict=True))
+        seen, reward, *ends, infos = plain.step(actions)
+        expected, reward_, *ends_, infos_ = ours.step(actions)
+        assert ends == ends_
+        for agent, info in infos.items():
+            assert reward[agent] == pytest.approx(reward_[agent], abs=2e-4)
+            assert info["reward_parts"] == pytest.approx(infos_[agent]["reward_parts"], abs=2e-4)
+            scalars = {name: value for name, value in info.items() if name != "reward_parts"}
+            assert scalars == pytest.approx({name: infos_[agent][name] for name in scalars}, abs=2e-4)
+    assert plain.agents == ours.agents == []
 
 
 @pytest.mark.slow
