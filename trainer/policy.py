@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,13 @@ class PolicyController:
                     f"{sim.config.name} has {actual}: evaluate it on a scenario of the same shape"
                 )
         self.actor.to(sim.device)
-        self._hold = max(1, round(self.about["hold_h"] / sim.config.step_h))
+        held = self.about["hold_h"] / sim.config.step_h
+        self._hold = max(1, round(held))  # where a step is longer, an action lasts the step
+        if held > 1 and not math.isclose(held, self._hold, rel_tol=1e-3):
+            raise ConfigError(
+                f"policy {self.name} holds its actions for hold_h = {self.about['hold_h']:g} h, which is no multiple "
+                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: evaluate it where it is"
+            )
         self._held, self._clock = None, 0
 
     @torch.no_grad()
