@@ -12,7 +12,7 @@ from torch import Tensor
 
 from smartgrid_core import Simulator, State
 from smartgrid_core.errors import ConfigError
-from trainer.actors import Actor, build_actor
+from trainer.actors import Actor, build_actor, load_weights
 from trainer.exported import SUFFIXES, load_exported
 from trainer.files import damage_told
 from trainer.runs import find_checkpoint, load_checkpoint
@@ -68,9 +68,10 @@ def load_actor(path: str | Path) -> tuple[Actor, dict[str, Any]]:
     """
     weights, about = load_checkpoint(path)
     file = find_checkpoint(path) / "weights.safetensors"
-    with damage_told(file, "its about.json describes another policy; give another checkpoint of the run"):
+    remedy = "its about.json describes another policy; give another checkpoint of the run"
+    with damage_told(file, remedy):
         actor = build_actor(about)
-        actor.load_state_dict(weights)
+    load_weights(actor, weights, str(file), remedy)
     return actor, about
 
 
