@@ -269,6 +269,7 @@ def test_what_the_system_does_not_write_ends_a_real_run_with_a_remedy(tmp_path: 
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "File too large at iteration" in done.stderr
+    assert "nothing to resume was saved before" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "run/checkpoints").glob(".*"))
 
@@ -277,9 +278,17 @@ def test_a_full_disk_stops_with_a_remedy(tmp_path: Path, scenario: GridConfig, m
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    append = RunFolder.append_metrics
     monkeypatch.setattr(RunFolder, "append_metrics", full)
-    with pytest.raises(TrainingError, match="No space left on device at iteration 1: free space"):
+    with pytest.raises(TrainingError, match=r"No space left on device at iteration 1: free space .* start anew"):
         _run(tmp_path / "run", scenario, validations=1)
+    monkeypatch.setattr(
+        RunFolder, "append_metrics", lambda self, record: full() if record["iteration"] == 3 else append(self, record)
+    )
+    with pytest.raises(TrainingError, match=r"at iteration 3: free space .* and --resume from .*checkpoints/last"):
+        _run(tmp_path / "saved", scenario, validations=3)
+    monkeypatch.setattr(RunFolder, "append_metrics", append)
+    assert _run(tmp_path / "saved", scenario, resume=True, validations=3).iteration == 3
 
 
 def test_a_run_tells_where_its_time_goes_and_how_it_compares(tmp_path: Path, scenario: GridConfig) -> None:
