@@ -151,6 +151,31 @@ def test_a_kill_before_the_old_one_is_put_aside_keeps_it_as_previous(tmp_path: P
     assert {path.name for path in folder.checkpoints.iterdir()} == {"last", PREVIOUS}
 
 
+def test_a_kill_between_the_renames_of_a_save_leaves_a_resumable_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 7}, {"iteration": 7})
+    (folder.checkpoints / "last").rename(folder.checkpoints / ".last.old")
+    assert folder.load_training()["iteration"] == 7
+
+
+def test_checkpoint_replacement_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing write (full disk) leaves the old checkpoint readable and no rubbish beside it."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 1}, {"iteration": 1})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        folder.save("last", {"w": torch.zeros(2)}, {"iteration": 2}, {"iteration": 2})
+    assert folder.load_training()["iteration"] == 1
+    assert find_checkpoint(folder.path).name == "last"
+    assert [p.name for p in folder.checkpoints.iterdir()] == ["last"]
+
+
 def test_checkpoints_are_as_readable_as_other_folders_and_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import trainer.train as train_module
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_training import SMALL
+from tests.trainer.runs_small import SMALL
 from tests.trainer.training_process import Unvalidated
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.policy import load_policy
