@@ -162,6 +162,14 @@ class Simulator:
         kept = 2 * result if self._is_compiled and self.device.type == "cpu" else 0  # see fused.memory
         return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window + kept)
 
+    @property
+    def graph_bytes_per_step(self) -> int:
+        """Memory of one grid that a step's graph holds, where gradients are recorded, until backward: float32."""
+        n, k, o = self.config.num_agents, self.links.used.shape[0], len(self.observation_entries)
+        row = 1 + len(self.config.forecast.window_edges_h)
+        nodes = 6 * (len(self.feeder.bus_names) + len(self.feeder.branch_names))
+        return 4 * (n * (60 + 8 * k + o) + nodes + 60 + 2 * n * row + 4 * row + 10)
+
     def _steps_ahead(self) -> int:
         """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""
         if self.device.type != "cpu":
@@ -301,6 +309,19 @@ class Simulator:
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
 
+    def observe_end(self, start: State, steps: int, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor) -> Tensor:
+        """Last observations of the episodes that end within some steps: `final_obs` of all of them at once.
+
+        Args:
+            start: where the grids stood before the steps; steps: no more than an episode has.
+            soc_kwh: [B, N], stability: [B], voltage_pu: [B, n] of the step that ended each grid's episode. Of grids
+                that ended none, any; what is returned of them means nothing.
+
+        Returns:
+            [B, N, O].
+        """
+        return self._at_end(self.params, soc_kwh, stability, voltage_pu, self.episodes.last(self.params, start, steps))
+
     def _course_of(self, params: Params, key: Tensor, episode: Tensor, step: Tensor, row: Tensor) -> Course:
         steps, auto_reset = self._steps_ahead(), self.auto_reset
         return self.episodes.course(params, key, episode, step, row, steps=steps, auto_reset=auto_reset)
@@ -352,9 +373,15 @@ class Simulator:
         """Last observations of the episodes that ended in the step, those that go on as they are, [B, N, O]."""
         if not self.auto_reset:
             return out.obs
-        voltage = kernel(out.network.voltage_pu).index_select(0, self.community.network.agent_bus)
-        final = self.episodes.observe(params, kernel(out.soc_kwh), out.stability, voltage, last())
+        final = self._at_end(params, out.soc_kwh, out.stability, out.network.voltage_pu, last())
         return public(torch.where(out.truncated, kernel(final), kernel(out.obs)))
+
+    def _at_end(
+        self, params: Params, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor, last: Exogenous
+    ) -> Tensor:
+        """What was seen at the last moment of episodes, [B, N, O]; arguments as of `observe_end`."""
+        voltage = kernel(voltage_pu).index_select(0, self.community.network.agent_bus)
+        return self.episodes.observe(params, kernel(soc_kwh), stability, voltage, last)
 
 
 class Outcome(NamedTuple):

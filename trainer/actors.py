@@ -137,3 +137,26 @@ def build_actor(about: Mapping[str, Any]) -> Actor:
     own = {"transfer_level": about["transfer_level"]} if kind is MenuActor else {}
     shape = (about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"])
     return kind(*shape, shared=about.get("share_parameters", False), **own)
+
+
+def load_weights(actor: Actor, weights: Mapping[str, Tensor], source: str, remedy: str) -> None:
+    """Give an actor the tensors of a checkpoint.
+
+    Raises:
+        ConfigError: it holds others, by name or shape; the line begins with the source and ends with the remedy.
+    """
+    own = actor.state_dict()
+    missing, foreign = [k for k in own if k not in weights], [k for k in weights if k not in own]
+    shaped = [k for k in own if k in weights and weights[k].shape != own[k].shape]
+    faults = [f"{what} {_first(names)}" for what, names in (("no", missing), ("unknown", foreign)) if names]
+    if shaped:
+        k = shaped[0]
+        faults.append(f"{_first(shaped)} of shape {list(weights[k].shape)} instead of {list(own[k].shape)}")
+    if faults:
+        raise ConfigError(f"{source} holds other tensors than this policy has: {'; '.join(faults)}: {remedy}")
+    actor.load_state_dict(weights)
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first name, and how many more there are."""
+    return f"{names[0]!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -106,7 +106,7 @@ class TrainConfig(_Settings):
     horizon: PositiveInt = 32
     """Decisions per grid and iteration."""
     hold_h: PositiveFloat = 1.0
-    """Hours an action is held; longer holds make exploration consistent and episodes short in decisions."""
+    """Hours an action is held, a multiple of a step; long ones explore consistently, in few decisions an episode."""
     iterations: PositiveInt = 400
     """Updates of the policy; the learning rate is annealed over them."""
     max_minutes: PositiveFloat | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -45,9 +47,14 @@ def steps_of_hold(config: TrainConfig, scenario: GridConfig) -> int:
     """Steps an action is held.
 
     Raises:
-        ConfigError: an episode would end within a hold.
+        ConfigError: a hold is no whole number of steps, or an episode would end within one.
     """
     hold = max(1, round(config.hold_h / scenario.step_h))
+    if not math.isclose(config.hold_h, hold * scenario.step_h, rel_tol=1e-3):  # 0.3333 may stand for 20 minutes
+        raise ConfigError(
+            f"hold_h = {config.hold_h:g}: expected a multiple of a step, which has {scenario.step_h:.4g} h in "
+            f"{scenario.name}; the nearest is --hold_h {hold * scenario.step_h:.4g}"
+        )
     if scenario.episode_steps % hold:
         raise ConfigError(
             f"hold_h = {config.hold_h}: an episode of {scenario.episode_steps} steps is not a whole number of "

@@ -82,6 +82,11 @@ class StackedMLP(nn.Module):
             return 4 * (3 * inputs * read + rows * (2 * sum(widths) + 2 * max(widths)))
         return 4 * (3 * inputs * read + rows * 3 * max(widths))
 
+    def graph_bytes(self, rows: int) -> int:
+        """Memory the graphs of passes over so many rows hold until they are used: inputs, outputs, activations."""
+        inputs, *widths = self.widths
+        return 4 * rows * (2 * inputs + 2 * sum(widths))
+
     def keep_units(self) -> None:
         """Let no data change mean and spread any more: they belong to weights that were loaded."""
         self.units_kept = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from smartgrid_core import Simulator, State
 from smartgrid_core.errors import ConfigError
-from trainer.actors import Actor, build_actor
+from trainer.actors import Actor, build_actor, load_weights
 from trainer.exported import SUFFIXES, load_exported
 from trainer.files import damage_told
 from trainer.runs import find_checkpoint, load_checkpoint
@@ -40,7 +41,13 @@ class PolicyController:
                     f"{sim.config.name} has {actual}: evaluate it on a scenario of the same shape"
                 )
         self.actor.to(sim.device)
-        self._hold = max(1, round(self.about["hold_h"] / sim.config.step_h))
+        held = self.about["hold_h"] / sim.config.step_h
+        self._hold = max(1, round(held))  # where a step is longer, an action lasts the step
+        if held > 1 and not math.isclose(held, self._hold, rel_tol=1e-3):
+            raise ConfigError(
+                f"policy {self.name} holds its actions for hold_h = {self.about['hold_h']:g} h, which is no multiple "
+                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: evaluate it where it is"
+            )
         self._held, self._clock = None, 0
 
     @torch.no_grad()
@@ -61,9 +68,10 @@ def load_actor(path: str | Path) -> tuple[Actor, dict[str, Any]]:
     """
     weights, about = load_checkpoint(path)
     file = find_checkpoint(path) / "weights.safetensors"
-    with damage_told(file, "its about.json describes another policy; give another checkpoint of the run"):
+    remedy = "its about.json describes another policy; give another checkpoint of the run"
+    with damage_told(file, remedy):
         actor = build_actor(about)
-        actor.load_state_dict(weights)
+    load_weights(actor, weights, str(file), remedy)
     return actor, about
 
 

@@ -39,7 +39,8 @@ class Ppo:
         values = 8 * 4 * rows  # values, advantages and targets of every decision, with their temporaries
         self.experience_bytes, self.kept_bytes = self.rollout.nbytes + values, 0
         part = rows // own.minibatches
-        whole, both = self.critic.bytes_for(rows, graph=False), (self.actor.network, self.critic)
+        whole = self.critic.bytes_for(self.rollout.seen.numel() // o, graph=False)
+        both = (self.actor.network, self.critic)
         learning = sum(net.bytes_for(part, graph=True) for net in both) + 4 * part * (o + 12 * a + 12)
         self.activation_bytes = max(whole, learning)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
@@ -108,7 +109,8 @@ class Ppo:
     def _batch(self) -> tuple[Batch, Tensor]:
         """The experience with advantages, decisions in one dimension; and the explained variance [N]."""
         r, c = self.rollout, self.config
-        value, next_value = self.critic(r.obs)[..., 0], self.critic(r.next_obs)[..., 0]
+        values = self.critic(r.seen)[..., 0]
+        value, next_value = values[: c.horizon], r.next_values(values)
         advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
         explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
         every = (r.obs, r.action, r.log_prob, standardised(self._credit(advantage)), target)

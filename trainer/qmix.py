@@ -18,6 +18,7 @@ from smartgrid_core import Simulator, State
 from trainer.actors import MenuActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, moments
+from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
@@ -55,6 +56,7 @@ class Qmix:
         self.parameters = list(self.value.parameters())
         self.size = sum(p.numel() for p in self.parameters)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        self.endings = Endings(sim, config.horizon, self.hold)
         self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
         self.experience_bytes = self.kept_bytes = self.replay.nbytes
         rows, network = own.batch * n, self.actor.network
@@ -75,7 +77,9 @@ class Qmix:
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """Act by the best entries, or by any with probability ε, and remember."""
         require_whole_holds(state, self.hold)
-        epsilon, rewards = self._epsilon(progress), []
+        epsilon = self._epsilon(progress)
+        seen, chosen, rewards, truncated = [obs], [], [], []
+        self.endings.begin(state)
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
         for _ in range(self.config.horizon):
             choice = self._choose(obs, epsilon)
@@ -88,9 +92,15 @@ class Qmix:
                 total += self.learning_reward(before, out)
                 parts += torch.stack([part.mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step
-            self.replay.add(Transitions(obs, choice, total.mean(1), out.final_obs))
-            rewards.append(total)
             obs = out.obs
+            self.endings.note(out, state)
+            seen.append(obs)
+            chosen.append(choice)
+            rewards.append(total)
+            truncated.append(out.truncated)
+        following = self.endings.put_in(torch.stack(seen[1:]), self.endings.observations(), torch.stack(truncated))
+        for now, choice, reward, then in zip(seen[:-1], chosen, rewards, following, strict=True):
+            self.replay.add(Transitions(now, choice, reward.mean(1), then))
         self._fix_scales()
         steps = self.config.horizon * self.hold
         return Collected(state, obs, parts / steps, torch.stack(rewards).mean((0, 1)) / self.hold)

@@ -16,6 +16,7 @@ from smartgrid_core import Simulator, State
 from trainer.actors import DeterministicActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, moments
+from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
@@ -49,10 +50,13 @@ class Shac:
         self.weights = list(self.actor.parameters())
         self.size = sum(p.numel() for p in [*self.weights, *self.critic.parameters()])
         rows, batch = config.horizon * sim.num_grids * n, config.shac.critic_batch * n
-        graph = sim.num_grids * sim.bytes_per_grid * config.horizon * self.hold
-        self.experience_bytes, self.kept_bytes = graph + 4 * rows * (4 * o + 8), 0
-        nets = (self.actor.network, self.critic)
-        acting = sum(net.bytes_for(rows, graph=True) for net in nets)
+        graph = sim.num_grids * sim.graph_bytes_per_step * config.horizon * self.hold
+        self.experience_bytes, self.kept_bytes = graph + 4 * rows * (2 * o + 8), 0
+        self.endings = Endings(sim, config.horizon, self.hold)
+        edges = (1 + self.endings.stretches) * sim.num_grids * n  # values that gradients pass through
+        acting = self.actor.network.graph_bytes(rows) + max(
+            self.critic.bytes_for(rows, graph=False), self.critic.bytes_for(edges, graph=True)
+        )
         self.activation_bytes = max(acting, self.critic.bytes_for(min(batch, rows), graph=True))
         betas = config.shac.adam_betas
         self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5)
@@ -68,16 +72,16 @@ class Shac:
         """Compile step and backward; the result is dropped."""
         action = torch.zeros(self.sim.num_grids, self.sim.num_agents, self.sim.action_dim, device=self.sim.device)
         _, out = self.sim.step(_leaf(state), action.requires_grad_())
-        (out.reward.sum() + out.final_obs.sum()).backward()
+        (out.reward.sum() + out.obs.sum()).backward()
 
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """One window with its graph; the first one is taken twice, as the first gives the inputs' units."""
         require_whole_holds(state, self.hold)
         if not self.scaled:
-            _, first = self._act(state, obs)
+            seen = self._act(state, obs)[1].obs  # and no graph of it, or there would be two
             least = least_spread(self.sim.observation_entries)
-            self.actor.network.standardise(first.obs, least)
-            self.critic.standardise(first.obs, least)
+            self.actor.network.standardise(seen, least)
+            self.critic.standardise(seen, least)
         collected, self.window = self._act(state, obs)
         if not self.scaled:
             self.reward_scale.copy_(moments(self.window.reward.detach())[1].clamp_min(1e-4))
@@ -87,7 +91,8 @@ class Shac:
         """Act through a window from where the grids stand."""
         state, obs = _leaf(state), obs.detach()
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
-        seen, final, rewards, truncated = [], [], [], []
+        seen, rewards, truncated = [], [], []
+        self.endings.begin(state)
         for _ in range(self.config.horizon):
             action = self.actor(obs)
             seen.append(obs.detach())
@@ -100,7 +105,7 @@ class Shac:
                 parts += torch.stack([part.detach().mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step
             obs = out.obs
-            final.append(out.final_obs)
+            self.endings.note(out, state)
             rewards.append(total)
             truncated.append(out.truncated)
         reward, stopped = torch.stack(rewards), torch.stack(truncated)
@@ -108,7 +113,19 @@ class Shac:
         ends[-1] = True
         mean = reward.detach().mean((0, 1)) / self.hold
         collected = Collected(_detached(state), obs.detach(), parts / (self.config.horizon * self.hold), mean)
-        return collected, Window(torch.stack(seen), reward, self._values(torch.stack(final)), stopped, ends)
+        past = torch.stack(seen)
+        return collected, Window(past, reward, self._values_after(past[1:], obs, stopped), stopped, ends)
+
+    def _values_after(self, between: Tensor, last: Tensor, truncated: Tensor) -> Tensor:
+        """Values [T, B, N] of what follows each decision; only those that stand for what follows carry gradients.
+
+        Args:
+            between: [T − 1, B, N, O] seen between decisions; last: [B, N, O] after them; truncated: [T, B] bool.
+        """
+        with torch.no_grad():
+            within = self._values(between)
+        edges = self._values(torch.cat([last[None], self.endings.observations()]))
+        return self.endings.put_in(torch.cat([within, edges[:1]]), edges[1:], truncated)
 
     def update(self, progress: float) -> dict[str, Any]:
         """One step of the actors along the window's gradient, then the critics towards its returns."""

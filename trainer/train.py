@@ -105,10 +105,12 @@ class Training:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            raise TrainingError(
-                f"{error.strerror} at iteration {self.iteration}: free space for {self.folder.path} and --resume from "
-                "the last good checkpoint; fewer --keep_checkpoints take less"
-            ) from error
+            if self.folder.can_resume():
+                way_on = f"and --resume from {self.folder.checkpoints / 'last'}; fewer --keep_checkpoints take less"
+            else:
+                way_on = "and start anew, with another --out: nothing to resume was saved before"
+            reason = f"{error.strerror} at iteration {self.iteration}: free space for {self.folder.path} {way_on}"
+            raise TrainingError(reason) from error
 
     def _run(self) -> None:
         saved = distributed.dealt(self._open)

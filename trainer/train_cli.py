@@ -262,6 +262,7 @@ def _announce(training: Any, ranks: int) -> None:
 
     c, sim = training.config, training.sim
     parts = estimate(training.learner, (sim, training.validation.sim))
+    parts["references"] = training.validation.reference_bytes  # made before the first iteration
     memory = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in parts.items())
     shared = " with shared parameters" if c.share_parameters else ""
     grids = f"{sim.num_grids:,} grids" + (f" in each of {ranks} processes" if ranks > 1 else "")

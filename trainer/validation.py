@@ -16,6 +16,7 @@ from trainer.scoreboard import MIN_DENOMINATOR
 
 BASELINES = ("self-consumption", "time-of-use")  # whose scores are shown beside the policy's
 MAX_PLANNED = 64  # prosumers up to which the optimum is planned; its linear program grows with them
+PROGRAM_BYTES = 8_000  # of the optimum's linear program, per prosumer and step of an episode: 5 to 8 kB measured
 LEAST_BILL = 0.01  # EUR per episode below which savings are no share of it, but plain EUR
 MAX_SERIES = 4_000_000  # values of a series up to which indicators are taken, half a gigabyte in all
 UNTOLD = ("decision_us",)  # an indicator of the machine, not of the policy
@@ -44,6 +45,13 @@ class Validation:
         self.seeds = list(range(episodes))
         self.sim = Simulator(scenario, episodes, device, split="validation", compile=compile)
         self._references: References | None = None
+
+    @property
+    def reference_bytes(self) -> int:
+        """Memory that is taken while the references are made: profiles once more, and the optimum's linear program."""
+        profiles = sum(x.nbytes for x in self.sim.table.buffers())
+        planned = self.scenario.num_agents * self.scenario.episode_steps if is_planned(self.scenario) else 0
+        return profiles + PROGRAM_BYTES * planned
 
     def prepare(self) -> References:
         """The references, made when first asked for."""

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
-from trainer.actors import Actor, MenuActor
+from trainer.actors import Actor, MenuActor, load_weights
 from trainer.runs import load_checkpoint
 
 SAME = {  # what must agree, and what to do where it does not
@@ -37,10 +37,10 @@ def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
     weights, there = load_checkpoint(path)
     about = f"warm_start = {path!r} ({there['algorithm']} on {there['scenario']})"
     _check_fit(actor, own, weights, there, about)
-    log_std = actor.state_dict().get("log_std")  # drawn anew where the checkpoint explores in no or another way
-    if log_std is not None and "log_std" not in weights:
-        weights = weights | {"log_std": log_std}
-    actor.load_state_dict({name: weights[name] for name in actor.state_dict()})
+    own_std = {name: x for name, x in actor.state_dict().items() if name == "log_std"}
+    taken = {name: x for name, x in weights.items() if name != "log_std" or own_std}
+    # Exploration is drawn anew where the checkpoint explores in no or another way.
+    load_weights(actor, own_std | taken, about, "give a checkpoint that this program wrote")
     actor.network.keep_units()
     score = there.get("validation_score")  # None: saved between two validations
     scored = "not validated" if score is None else f"score {score:.3f}"
@@ -69,5 +69,5 @@ def _check_fit(
                 f"{about}: it has {field} = {shown[0]}, this run {shown[1]}: "
                 f"{remedy.format(there=str(before).lower())}, or give another checkpoint"
             )
-    if isinstance(actor, MenuActor) and not weights["menu"].equal(actor.menu.cpu()):
+    if isinstance(actor, MenuActor) and not weights.get("menu", actor.menu.cpu()).equal(actor.menu.cpu()):
         raise ConfigError(f"{about}: its menu has other actions: add --qmix.transfer_level {there['transfer_level']}")

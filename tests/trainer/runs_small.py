@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from smartgrid_core import GridConfig
 from tests.smartgrid_core.communities import community
 from trainer.config import TrainConfig
@@ -33,6 +35,11 @@ def run(folder: Path, resume: bool = False, scenario: GridConfig | None = None, 
     return made
 
 
+def community_5() -> GridConfig:
+    """The default scenario, its episodes a day long."""
+    return GridConfig.load("community-5", episode_days=1)
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
     """metrics.jsonl of a run."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -46,3 +53,15 @@ def about(folder: Path, checkpoint: str) -> dict[str, Any]:
 
     text = (folder / "checkpoints" / checkpoint / "about.json").read_text()
     return json.loads(text, parse_constant=refuse)
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Two nests of tensors and values are equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict | list):
+        assert len(a) == len(b)
+        for key in a if isinstance(a, dict) else range(len(a)):
+            assert_same(a[key], b[key])
+    else:
+        assert a == b

@@ -96,7 +96,11 @@ def test_cut_training_state_is_named_and_the_older_one_goes_on(tmp_path: Path, p
         ("about.json", b"[]", "a list and no object"),
         ("about.json", b'{"format": 2, "algorithm": "ippo"}', "does not say num_agents"),
         ("about.json", b"\xff\xfe", r"about\.json is damaged"),
-        ("weights.safetensors", b"\x02\x00\x00\x00\x00\x00\x00\x00{}", r"weights\.safetensors is damaged.*Missing key"),
+        (
+            "weights.safetensors",
+            b"\x02\x00\x00\x00\x00\x00\x00\x00{}",
+            r"weights\.safetensors holds other.*no '\S+' and",
+        ),
     ],
 )
 def test_what_is_no_policy_is_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -112,7 +116,7 @@ def test_weights_of_another_community_are_named(tmp_path: Path) -> None:
     run(tmp_path / "other", hidden=(8,))
     other = tmp_path / "other/checkpoints/best/weights.safetensors"
     (tmp_path / "run/checkpoints/best/weights.safetensors").write_bytes(other.read_bytes())
-    with pytest.raises(ConfigError, match=r"size mismatch.*its about.json describes another policy"):
+    with pytest.raises(ConfigError, match=r"of shape \[3, .*its about.json describes another policy"):
         load_policy(tmp_path / "run")
 
 
@@ -145,6 +149,31 @@ def test_a_kill_before_the_old_one_is_put_aside_keeps_it_as_previous(tmp_path: P
     folder.create({}, resume=True)
     assert folder.load_training(PREVIOUS)["iteration"] == 1
     assert {path.name for path in folder.checkpoints.iterdir()} == {"last", PREVIOUS}
+
+
+def test_a_kill_between_the_renames_of_a_save_leaves_a_resumable_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 7}, {"iteration": 7})
+    (folder.checkpoints / "last").rename(folder.checkpoints / ".last.old")
+    assert folder.load_training()["iteration"] == 7
+
+
+def test_checkpoint_replacement_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing write (full disk) leaves the old checkpoint readable and no rubbish beside it."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create({}, resume=False)
+    folder.save("last", {"w": torch.ones(2)}, {"iteration": 1}, {"iteration": 1})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        folder.save("last", {"w": torch.zeros(2)}, {"iteration": 2}, {"iteration": 2})
+    assert folder.load_training()["iteration"] == 1
+    assert find_checkpoint(folder.path).name == "last"
+    assert [p.name for p in folder.checkpoints.iterdir()] == ["last"]
 
 
 def test_checkpoints_are_as_readable_as_other_folders_and_on_the_disk(

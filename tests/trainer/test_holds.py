@@ -14,6 +14,7 @@ from smartgrid_core.types import StepResult
 from tests.smartgrid_core.communities import community, quick_profiles, set_world  # noqa: F401 (a fixture)
 from tests.trainer.test_algorithms import learner_of
 from trainer.config import ALGORITHMS, TrainConfig
+from trainer.learning_reward import steps_of_hold
 from trainer.ppo import Ppo
 from trainer.shac import Shac
 from trainer.train import Training
@@ -70,3 +71,28 @@ def test_grids_within_a_hold_are_refused(algorithm: str) -> None:
     with pytest.raises(ConfigError, match="hold_steps = 8"):
         learner.collect(set_world(sim, state, step=4), obs, 0.0)
     learner.collect(set_world(sim, state, step=16), obs, 0.0)
+
+
+@pytest.mark.parametrize(("hold_h", "nearest"), [(0.4, "0.5"), (0.1, "0.25"), (1.1, "1")])
+def test_a_hold_that_is_no_multiple_of_a_step_is_refused(hold_h: float, nearest: str, tmp_path: Path) -> None:
+    words = rf"hold_h = {hold_h}: expected a multiple of a step, which has 0\.25 h .*--hold_h {nearest}$"
+    with pytest.raises(ConfigError, match=words):
+        training_of(tmp_path / "run", "ippo", hold_h)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_hold_may_be_given_to_three_digits() -> None:
+    scenario = community(3).model_copy(update={"step_minutes": 20})
+    assert steps_of_hold(TrainConfig(hold_h=0.3333), scenario) == 1
+    assert steps_of_hold(TrainConfig(hold_h=0.6667), scenario) == 2
+
+
+def test_a_policy_is_not_evaluated_where_its_hold_is_no_multiple_of_a_step(tmp_path: Path) -> None:
+    training = training_of(tmp_path, "ippo", 1.0)
+    policy, sim = training.controller(), training.sim
+    for minutes in (15, 60, 120):  # the last step is longer than the hold, and lasts
+        sim.config = community(3).model_copy(update={"step_minutes": minutes})
+        policy.start(sim, training.state)
+    sim.config = community(3).model_copy(update={"step_minutes": 40})
+    with pytest.raises(ConfigError, match=r"hold_h = 1 h, which is no multiple of a step, 0\.6667 h"):
+        policy.start(sim, training.state)

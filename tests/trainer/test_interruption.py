@@ -15,8 +15,7 @@ import pytest
 
 import trainer.train as train_module
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.runs_small import CLI, lines, run, training
-from tests.trainer.test_training import assert_same
+from tests.trainer.runs_small import CLI, assert_same, lines, run, training
 from tests.trainer.training_process import Unvalidated
 from trainer import distributed, evaluate_cli, export, train_cli
 from trainer.__main__ import main

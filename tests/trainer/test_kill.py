@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from smartgrid_core.fused.build import compiler
-from tests.trainer.test_training import assert_same
+from tests.trainer.runs_small import assert_same
 from tests.trainer.training_process import train
 from trainer.policy import load_policy
 from trainer.runs import RunFolder

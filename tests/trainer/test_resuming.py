@@ -13,13 +13,15 @@ import torch
 import trainer.train as train_module
 from smartgrid_core import GridConfig, list_scenarios
 from smartgrid_core.errors import ConfigError
+from smartgrid_core.fused.build import compiler
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.runs_small import CLI, SMALL, lines, run
+from tests.trainer.runs_small import CLI, SMALL, assert_same, community_5, lines, run
 from tests.trainer.training_process import Unvalidated
 from trainer import train_cli
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, load_train_config
 from trainer.resuming import FREE, Settings, check, stored
 from trainer.runs import RunFolder
+from trainer.train import Training
 from trainer.train_cli import main as train_main
 
 pytestmark = pytest.mark.usefixtures("quick_profiles")
@@ -36,6 +38,62 @@ def begun(folder: Path, *options: str) -> dict[str, Any]:
     given = ["--scenario=high-solar", "--learning_rate=1e-3", "--gamma=0.95", "--iterations=2", *CLI]
     assert train_main([*given, *options, "--out", str(folder)]) == 0
     return json.loads((folder / "config.json").read_text())
+
+
+# Bit for bit --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize(("algorithm", "shared"), [("ippo", False), ("mappo", False), ("qmix", True), ("shac", True)])
+def test_resume_continues_bit_for_bit(tmp_path: Path, algorithm: str, shared: bool) -> None:
+    fields: dict[str, Any] = {"scenario": community_5(), "algorithm": algorithm, "share_parameters": shared}
+    whole = run(tmp_path / "whole", iterations=4, **fields)
+    run(tmp_path / "parts", iterations=2, **fields)
+    parts = run(tmp_path / "parts", resume=True, iterations=4, **fields)
+    assert_same(whole.learner.state_dict(), parts.learner.state_dict())
+    assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
+    assert [line["iteration"] for line in lines(tmp_path / "parts")] == [1, 2, 3, 4]
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize(
+    "algorithm", ["ippo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mappo", "qmix", "shac"))]
+)
+def test_a_preset_resumes_bit_for_bit(tmp_path: Path, algorithm: str) -> None:
+    """With the step compiled and the hold, horizon and minibatches it ships with."""
+    fields = {"algorithm": algorithm, "num_grids": 8, "final_learning_rate": 1.0, "qmix.epsilon_end": 1.0}
+    preset = load_train_config("cpu", fields | {"max_minutes": 60, "validations": 1})
+    assert preset.compile
+
+    def ended(folder: Path, iterations: int, resume: bool = False) -> Training:
+        config = preset.model_copy(update={"iterations": iterations})
+        made = Training(config, community_5(), folder, resume)
+        made.run()
+        return made
+
+    whole = ended(tmp_path / "whole", 4)
+    ended(tmp_path / "parts", 2)
+    parts = ended(tmp_path / "parts", 4, resume=True)
+    assert parts.iteration == 4
+    assert_same(whole.learner.state_dict(), parts.learner.state_dict())
+    assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
+
+
+@pytest.mark.usefixtures("unvalidated")
+def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        run(tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
+    run(tmp_path / "run", iterations=1)
+    before = (tmp_path / "run/config.json").read_bytes()
+    for field, value in (("num_grids", 8), ("algorithm", "shac")):
+        with pytest.raises(ConfigError, match=field):
+            run(tmp_path / "run", resume=True, **{field: value})
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+# With options -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("unvalidated")

@@ -14,7 +14,7 @@ import trainer.train as train_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.controllers.episode import cost_j, run_episode
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_training import SMALL, assert_same
+from tests.trainer.runs_small import SMALL, assert_same
 from tests.trainer.training_process import Unvalidated
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.policy import load_policy

@@ -8,7 +8,7 @@ import torch
 from smartgrid_core import GridConfig
 from smartgrid_core.controllers import make_controller
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from trainer.validation import Validation
+from trainer.validation import PROGRAM_BYTES, Validation
 
 pytestmark = pytest.mark.usefixtures("quick_profiles")
 
@@ -42,3 +42,11 @@ def test_where_something_can_the_optimum_is() -> None:
 def test_a_bill_of_nothing_is_no_unit() -> None:
     validation = validation_of(community(2))
     assert validation._saving(1e-5)[0] > 1e-3
+
+
+def test_memory_of_the_references_counts_the_linear_program_where_there_is_one() -> None:
+    planned = validation_of(community(3))
+    profiles = sum(x.nbytes for x in planned.sim.table.buffers())
+    assert planned.reference_bytes == profiles + PROGRAM_BYTES * 3 * planned.scenario.episode_steps
+    planned.scenario = planned.scenario.model_copy(update={"prosumers": planned.scenario.prosumers * 30})
+    assert planned.reference_bytes == profiles

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import trainer.train as train_module
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_training import SMALL
+from tests.trainer.runs_small import SMALL
 from tests.trainer.training_process import Unvalidated
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.policy import load_policy
@@ -103,3 +104,20 @@ def test_what_does_not_fit_is_named_with_a_remedy(
         start(tmp_path / "b", **({"algorithm": "shac", "warm_start": path} | now))
     with pytest.raises(ConfigError, match="no checkpoint"):
         start(tmp_path / "b", "shac", warm_start="nowhere")
+
+
+@pytest.mark.parametrize("algorithm", ["ippo", "qmix"])
+def test_weights_of_another_program_are_told_in_a_line(tmp_path: Path, algorithm: str) -> None:
+    path = trained(tmp_path / "a", algorithm)
+    file = tmp_path / "a/checkpoints/best/weights.safetensors"
+    own = load_file(file)
+    save_file({f"model.{name}": x for name, x in own.items()}, file)
+    others = r"holds other tensors.*: no '\w.*' and \d more; unknown 'model\..*' and \d more: .*give"
+    with pytest.raises(ConfigError, match=rf"^warm_start = '{path}' \({algorithm} on .*\) {others}") as told:
+        start(tmp_path / "b", algorithm, warm_start=path)
+    assert "\n" not in str(told.value)
+    with pytest.raises(ConfigError, match=rf"^{file} {others}"):
+        load_policy(path)
+    save_file(own | {"network.layers.0.weight": torch.zeros(2, 3)}, file)
+    with pytest.raises(ConfigError, match=r"'network\.layers\.0\.weight' of shape \[2, 3\] instead of \[3, "):
+        start(tmp_path / "c", algorithm, warm_start=path)

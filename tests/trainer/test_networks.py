@@ -1,0 +1,59 @@
+"""Networks of many agents: apart from one another, bounded, in units of their data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainer.actors import GaussianActor
+from trainer.config import PpoConfig
+from trainer.networks import StackedMLP, clip_gradients_per_agent
+
+
+def test_learners_are_independent() -> None:
+    """A huge gradient of one agent leaves the others' updates alone, and outputs depend on own inputs only."""
+    torch.manual_seed(0)
+    network = StackedMLP(3, 4, 2, (8,), final_gain=1.0)
+    x = torch.randn(16, 3, 4)
+    changed = x.clone()
+    changed[:, 1] += 1
+    difference = (network(changed) - network(x)).abs().amax((0, 2))
+    assert difference[1] > 0
+    assert torch.equal(difference[[0, 2]], torch.zeros(2))
+
+    def clipped(factor: float) -> torch.Tensor:
+        network.zero_grad()
+        weight = torch.tensor([1.0, factor, 1.0])[:, None]
+        (network(x) * weight).square().sum().backward()
+        clip_gradients_per_agent(list(network.parameters()), 0.5)
+        return torch.cat([p.grad.flatten(1) for p in network.parameters() if p.grad is not None], dim=1)
+
+    assert torch.equal(clipped(1.0)[[0, 2]], clipped(1e4)[[0, 2]])
+    assert torch.allclose(clipped(1e4).norm(dim=1), torch.full((3,), 0.5), rtol=1e-4)
+
+
+def test_actor_is_bounded_and_standardised() -> None:
+    actor = GaussianActor(2, 3, 1, (8,), initial_std=0.3)
+    data = torch.randn(50, 2, 3) * 7 + 2
+    data[..., 0] = 4.0  # never changes
+    actor.network.standardise(data)
+    inputs = (data - actor.network.mean) * actor.network.inverse_spread
+    assert torch.allclose(inputs[..., 1:].std(0), torch.ones(2, 2), rtol=1e-3)
+    assert torch.equal(inputs[..., 0], torch.zeros(50, 2))
+    mean, std = actor(data)
+    assert mean.abs().max() < 1
+    assert torch.allclose(std, torch.full_like(std, 0.3))
+
+
+@pytest.mark.parametrize("limit", ["minimum", "maximum"])
+def test_exploration_learns_from_wherever_it_may_start(limit: str) -> None:
+    """And what is logged of it is what acts, also where a step leaves its limits."""
+    field = PpoConfig.model_json_schema()["properties"]["initial_std"]
+    actor = GaussianActor(2, 3, 1, (8,), initial_std=field[limit])
+    actor(torch.randn(5, 2, 3))[1].sum().backward()
+    assert actor.log_std.grad is not None
+    assert actor.log_std.grad.abs().min() > 0
+    with torch.no_grad():
+        actor.log_std.fill_(9.0)
+    assert torch.equal(actor.std().expand(5, 2, 1), actor(torch.randn(5, 2, 3))[1])
+    assert actor.std().max() < 1.65
