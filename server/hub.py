@@ -54,7 +54,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock, self._scheduled = threading.Lock(), False
         self._frame: LiveFrame | None = None  # not yet delivered
-        self._newest: LiveFrame | None = None  # delivered
+        self._newest: LiveFrame | None = None  # delivered, of the community of this hello:
+        self._of: dict[str, Any] | None = None
         self._begins: dict[str, Any] | None = None
         self._changed = False
         self._greeting: tuple[dict[str, Any], Prepared] | None = None
@@ -110,7 +111,9 @@ class Hub:
             self._begins = self._frame = None
             self._scheduled = self._changed = False
         if begins is not None:
-            self._newest = None
+            self._newest, self._of = None, begins
+            for binary in self._room:  # its frames may be smaller
+                self._set_room(binary, LEAST_ROOM)
             self._tell_all(begins)
         if changed:
             self._tell_all(self._status())
@@ -125,41 +128,40 @@ class Hub:
             if self._watching[binary]:
                 payload = frame.binary if binary else frame.json
                 message = Prepared(payload, framed(BINARY if binary else TEXT, payload), not binary)
-                self._make_room(binary, room_for(len(payload)))
-                others = self._watching[binary] - len(writes)
-                ready = tuple(writes.values())
+                if room_for(len(payload)) > self._room[binary]:
+                    self._set_room(binary, room_for(len(payload)))
+                sent, ready, others = len(writes), tuple(writes.values()), ()
+                if sent < self._watching[binary]:  # before a write makes more of them
+                    others = [v for v in self.viewers if v.binary == binary and v not in writes]
                 for write in ready:
                     try:
                         write(message.wire)
                     except RuntimeError:  # closed without a word; the others get theirs
-                        continue
-                sent = len(ready) + (self._offer_others(binary, message) if others else 0)
+                        sent -= 1
+                sent += sum(self._offer(viewer, message) for viewer in others)
                 self.meters.frames.inc(sent)
                 self.meters.bytes.inc(sent * len(payload))
         self.meters.broadcast_seconds.observe(time.perf_counter() - frame.created)
 
-    def _make_room(self, binary: bool, room: int) -> None:
+    def _set_room(self, binary: bool, room: int) -> None:
         if room != self._room[binary]:
             self._room[binary] = room
             for viewer in self.viewers:
                 if viewer.binary == binary:
                     viewer.limit(room)
 
-    def _offer_others(self, binary: bool, message: Prepared) -> int:
-        """To those that are full, on their way out, or can only be asked; returns how many got it."""
-        sent, now = 0, time.monotonic()
-        for viewer in tuple(self.viewers):
-            if viewer.binary == binary and viewer not in self._writes[binary]:
-                if viewer.offer(message, now):
-                    sent += 1
-                else:
-                    self.dropped += 1
-                    self.meters.dropped.inc()
-                    self._abort_if_stuck(viewer, now)
-        return sent
+    def _offer(self, viewer: Viewer, message: Prepared) -> bool:
+        """To one that is full, on its way out, or can only be asked; returns whether it got the frame."""
+        now = time.monotonic()
+        if viewer.offer(message, now):
+            return True
+        self.dropped += 1
+        self.meters.dropped.inc()
+        self._abort_if_stuck(viewer, now)
+        return False
 
-    def _sort(self, viewer: Viewer) -> None:
-        """Among those that may be written to, or not."""
+    def _admit(self, viewer: Viewer) -> None:
+        """Among those that may be written to, or no longer."""
         write = viewer.write if viewer in self.viewers else None
         if write is None:
             self._writes[viewer.binary].pop(viewer, None)
@@ -195,19 +197,19 @@ class Hub:
             self._greeting = (hello, Prepared(payload, framed(TEXT, payload), True))
         viewer.send(self._greeting[1])
         viewer.send_json(self._status())
-        frame = self._newest if self._begins is None else None  # else it is of the community before
+        frame = self._newest if self._of is hello else None  # else it is of the community before
         if frame is not None:
             payload = frame.binary if viewer.binary else frame.json
             viewer.send(Prepared(payload, framed(BINARY if viewer.binary else TEXT, payload), not viewer.binary))
         self.viewers[viewer] = None
-        viewer.watch(self._sort, self._room[viewer.binary])
-        self._sort(viewer)
+        viewer.watch(self._admit, self._room[viewer.binary])
+        self._admit(viewer)
         self._count()
 
     def leave(self, viewer: Viewer) -> None:
         """It is gone."""
         self.viewers.pop(viewer, None)
-        self._sort(viewer)
+        self._admit(viewer)
         self._count()
 
     def _count(self) -> None:

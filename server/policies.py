@@ -22,7 +22,7 @@ from server.scenarios import Shape
 from smartgrid_core import GridConfig
 from smartgrid_core.controllers import CONTROLLERS, Controller, make_controller
 from smartgrid_core.errors import UserError
-from trainer.policy import load_policy
+from trainer.policy import held_steps, load_policy
 from trainer.runs import FORMAT, find_checkpoint, shipped_policies
 
 KINDS = {"mpc-persistence": "mpc", "mpc-noisy": "mpc", "mpc-perfect": "mpc", "optimum": "optimum"}
@@ -43,6 +43,7 @@ class PolicyEntry(BaseModel):
     num_agents: int | None = None
     observation_dim: int | None = None
     action_dim: int | None = None
+    hold_h: float | None = Field(default=None, description="Hours an action lasts.")
     fits: bool | None = Field(default=None, description="Whether it fits the scenario asked about; null: none was.")
     reason: str | None = Field(default=None, description="Why it does not fit.")
 
@@ -154,6 +155,11 @@ def misfit(entry: PolicyEntry, config: GridConfig, shape: Shape) -> str | None:
                 f"{entry.name} was trained on {entry.scenario} with {field} = {trained}, {config.name} has {actual}: "
                 "choose a scenario of the same shape, or train one for it"
             )
+    if entry.hold_h is not None and held_steps(entry.hold_h, config) is None:
+        return (
+            f"{entry.name} holds its actions for {entry.hold_h:g} h, {config.name} has steps of "
+            f"{config.step_minutes:g} min: choose a scenario whose steps make up that time, or train one for it"
+        )
     most = MOST_AGENTS.get(entry.kind)
     if most is not None and shape.num_agents > most:
         return f"{entry.name} plans for at most {most} prosumers here, {config.name} has {shape.num_agents}"
@@ -195,7 +201,11 @@ def _trained(name: str, source: str, path: Path) -> PolicyEntry:
         if about.get("format") != FORMAT:
             return PolicyEntry(**fields, reason=f"checkpoint format {about.get('format')}, this version reads {FORMAT}")
         fields |= {key: about[key] for key in (*Shape._fields, "scenario", "algorithm")}
-        fields |= {"score": _finite(about.get("validation_score")), "title": f"{about['algorithm']} ({name})"}
+        fields |= {
+            "hold_h": about.get("hold_h"),
+            "score": _finite(about.get("validation_score")),
+            "title": f"{about['algorithm']} ({name})",
+        }
         return PolicyEntry(**fields, checkpoints=_checkpoints(path))
     except (UserError, OSError, ValueError, KeyError, AttributeError) as error:
         return PolicyEntry(**fields, reason=f"cannot be read: {scrub(str(error))}")

@@ -56,7 +56,9 @@ class Viewer:
             self._protocol.transport.set_write_buffer_limits(room, room)
 
     def offer(self, frame: Prepared, now: float) -> bool:
-        """A frame for one whose `write` is None; returns whether it got it or needs none any more.
+        """For one whose `write` is None: sends where nothing else can, else notes that it takes nothing.
+
+        Returns whether the frame is not lost: it was sent, or the viewer is on its way out.
 
         now: `time.monotonic()`.
         """

@@ -333,8 +333,8 @@ def _score_bar(axes: Axes, place: int, row: Row, *, fewer: bool) -> None:
 def _kind_legend(axes: Axes, rows: Sequence[Row]) -> None:
     kinds = [kind for kind in KIND_COLOURS if any(row.kind == kind for row in rows)]
     handles = [Rectangle((0, 0), 1, 1, color=KIND_COLOURS[kind], label=KIND_NAMES[kind]) for kind in kinds]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(0.98, 1.0), ncols=4, borderaxespad=0.2, fontsize=8.5,
-                handlelength=1.4, columnspacing=1.4)  # fmt: skip
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(0.98, 1.0), ncols=4, borderaxespad=0.2,
+                fontsize=8.5, handlelength=1.4, columnspacing=1.4)  # fmt: skip
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

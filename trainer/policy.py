@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smartgrid_core import Simulator, State
+from smartgrid_core import GridConfig, Simulator, State
 from smartgrid_core.errors import ConfigError
 from trainer.actors import Actor, build_actor, load_weights
 from trainer.exported import SUFFIXES, load_exported
@@ -41,14 +41,13 @@ class PolicyController:
                     f"{sim.config.name} has {actual}: evaluate it on a scenario of the same shape"
                 )
         self.actor.to(sim.device)
-        held = self.about["hold_h"] / sim.config.step_h
-        self._hold = max(1, round(held))  # where a step is longer, an action lasts the step
-        if held > 1 and not math.isclose(held, self._hold, rel_tol=1e-3):
+        hold = held_steps(self.about["hold_h"], sim.config)
+        if hold is None:
             raise ConfigError(
                 f"policy {self.name} holds its actions for hold_h = {self.about['hold_h']:g} h, which is no multiple "
                 f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: evaluate it where it is"
             )
-        self._held, self._clock = None, 0
+        self._hold, self._held, self._clock = hold, None, 0
 
     @torch.no_grad()
     def act(self, state: State, obs: Tensor) -> Tensor:
@@ -58,6 +57,13 @@ class PolicyController:
             held = self._held = self.actor.decide(obs)
         self._clock += 1
         return held
+
+
+def held_steps(hold_h: float, config: GridConfig) -> int | None:
+    """Steps an action lasts, one at least; None where the hold is no multiple of a step."""
+    held = hold_h / config.step_h
+    steps = max(1, round(held))
+    return steps if held <= 1 or math.isclose(held, steps, rel_tol=1e-3) else None
 
 
 def load_actor(path: str | Path) -> tuple[Actor, dict[str, Any]]:

@@ -13,6 +13,7 @@ from server.errors import ApiError
 from server.policies import Policies, misfit
 from server.scenarios import Scenarios
 from server.training.runs import Runs
+from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 from tests.server.serving import write_scenario
 from trainer.runs import shipped_policies
@@ -127,6 +128,19 @@ def test_a_saved_scenario_cannot_take_a_shipped_name_and_a_faulty_one_says_why(f
     faulty = next(s for s in scenarios.summaries() if s["name"] == "faulty")
     assert "prosumers: required but missing" in faulty["fault"]
     assert str(folder) not in faulty["fault"]
+
+
+def test_a_policy_whose_hold_is_no_multiple_of_a_step_does_not_fit(tmp_path: Path) -> None:
+    policies = Policies(tmp_path)
+    shape = Scenarios(tmp_path).shape("community-5")
+    for minutes, fits in ((15, True), (5, True), (30, True), (10, False), (6, False)):
+        config = GridConfig.load("community-5", step_minutes=minutes)
+        reason = misfit(policies.entry("community-5"), config, shape)
+        assert (reason is None) == fits, minutes
+        if not fits:
+            assert reason is not None
+            assert f"0.25 h, community-5 has steps of {minutes} min" in reason
+        assert policies.default_for(config, shape).name == ("community-5" if fits else "time-of-use")
 
 
 def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:

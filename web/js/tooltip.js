@@ -15,6 +15,8 @@ let box = null;
 let owner = null;
 /** @type {(() => Tip | null) | null} what says it anew */
 let telling = null;
+/** @type {{ left: number, top: number, right: number, bottom: number }} */
+let beside;
 
 function tooltip() {
   if (!box) {
@@ -43,8 +45,15 @@ export function showTip(tip, place) {
   if (!now) return;
   const node = tooltip();
   telling = typeof tip === "function" ? tip : null;
+  beside = place;
   write(node, now);
   node.hidden = false;
+  put(node);
+}
+
+/** @param {HTMLElement} node */
+function put(node) {
+  const place = beside;
   const { width, height } = node.getBoundingClientRect();
   const below = place.bottom + 8 + height < innerHeight;
   const left = Math.min(Math.max(8, (place.left + place.right) / 2 - width / 2), innerWidth - width - 8);
@@ -54,12 +63,17 @@ export function showTip(tip, place) {
 
 /** Another step was taken: numbers in an open tooltip are its. */
 export function renewTip() {
-  const now = box && !box.hidden && telling?.();
-  if (box && now) write(box, now);
+  if (!box || box.hidden || !telling) return;
+  const now = telling();
+  if (!now) return hideTip();
+  const { height } = box.getBoundingClientRect();
+  write(box, now);
+  if (box.getBoundingClientRect().height !== height) put(box);
 }
 
 export function hideTip() {
   if (box) box.hidden = true;
+  telling = null;
   owner?.removeAttribute("aria-describedby");
   owner = null;
 }

@@ -25,6 +25,8 @@ const COLUMNS = [
 
 const AT_ONCE = 50; // rows written each step beside those in view: of a thousand every one within two seconds
 
+const PAUSE_MS = 150; // without a step
+
 /** @param {Context} context */
 export function agentTable(context) {
   const { store, router, format } = context;
@@ -44,6 +46,8 @@ export function agentTable(context) {
   /** @type {Set<number>} */
   const inView = new Set();
   let turn = 0; // whose rows are written next
+  let stale = 0; // how many are not of the newest step, at most
+  let later = 0; // a timer
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} */
@@ -81,6 +85,14 @@ export function agentTable(context) {
     body.replaceChildren(...rows.values());
     agents.forEach((_, k) => write(k));
   };
+  const some = () => { // and the others while no step comes
+    const count = Math.min(AT_ONCE, stale);
+    for (let k = 0; k < count; k += 1) write((turn + k) % names.length);
+    turn = (turn + count) % Math.max(1, names.length);
+    stale -= count;
+    clearTimeout(later);
+    if (stale) later = window.setTimeout(some, PAUSE_MS);
+  };
   const stop = store.subscribe(pick("frame", "selected"), () => {
     const { frame, selected } = store.get();
     const agents = frame?.agents ?? [];
@@ -90,10 +102,9 @@ export function agentTable(context) {
       rows.get(selected ?? "")?.setAttribute("aria-selected", "true");
       marked = selected;
     }
-    const due = new Set(inView);
-    for (let k = 0; k < Math.min(AT_ONCE, agents.length); k += 1) due.add((turn + k) % agents.length);
-    turn = (turn + AT_ONCE) % Math.max(1, agents.length);
-    due.forEach(write);
+    inView.forEach(write);
+    stale = agents.length;
+    some();
   });
-  return { node, stop: () => { stop(); watcher.disconnect(); feeder.stop(); } };
+  return { node, stop: () => { stop(); clearTimeout(later); watcher.disconnect(); feeder.stop(); } };
 }

@@ -183,7 +183,7 @@ class TrainingPage {
     const run = this.runs.find((item) => item.name === this.open);
     const mine = status?.run === this.open;
     const top = best(rows);
-    const over = run?.evaluated || (last && train && last.iteration >= train.iterations);
+    const over = run?.evaluated || last?.progress >= 1;
     const state = running ? (rows.length ? status.state : "preparing") : mine ? status.state : over ? "finished" : "not finished";
     const say = {
       state, iteration: last ? `${format.number(last.iteration, 0)}${train ? ` of ${train.max_minutes ? "≤ " : ""}${format.number(train.iterations, 0)}` : ""}` : "–",
