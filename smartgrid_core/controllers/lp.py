@@ -13,7 +13,7 @@ controller can cost less than its optimum.
 from __future__ import annotations
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -78,6 +78,19 @@ def load_highspy() -> ModuleType:
             "the linear program needs HiGHS, which is not installed: pip install 'smartgrid-marl[control]'"
         ) from error
     return highspy
+
+
+def _silent(highspy: ModuleType) -> Any:
+    """A solver that prints nothing, its banner included, which comes while it is made."""
+
+    class Silent(highspy.Highs):
+        def enableCallbacks(self) -> None:  # noqa: N802 (the package's name)
+            self.setOptionValue("output_flag", False)
+            super().enableCallbacks()
+
+    solver = Silent()
+    solver.setOptionValue("output_flag", False)  # versions that enable nothing by themselves
+    return solver
 
 
 def communities(sim: Simulator) -> list[Community]:
@@ -164,10 +177,9 @@ class CommunityProgram:
         columns = self._agent_columns + 2 * num_blocks * self.num_links
         self._columns = np.arange(columns, dtype=np.int32)
         self._rows = np.arange(2 * num_blocks * self.num_agents, dtype=np.int32)
-        self._highs = self._highspy.Highs()
+        self._highs = _silent(self._highspy)
         for option, value in (
-            ("output_flag", False), ("threads", 1), ("parallel", "off"), ("solver", "simplex"),
-            ("presolve", "on" if presolve else "off"),
+            ("threads", 1), ("parallel", "off"), ("solver", "simplex"), ("presolve", "on" if presolve else "off"),
         ):  # fmt: skip
             self._highs.setOptionValue(option, value)
         self._highs.passModel(self._model())

@@ -323,6 +323,20 @@ def test_controllers_do_without_the_solver_until_it_is_needed() -> None:
     assert "pip install 'smartgrid-marl[control]'" in out.stdout
 
 
+def test_the_solver_prints_nothing() -> None:
+    code = (
+        "from smartgrid_core import GridConfig, Simulator\n"
+        "from smartgrid_core.controllers import make_controller\n"
+        "sim = Simulator(GridConfig.load('community-5', episode_days=1))\n"
+        "state, obs = sim.reset()\n"
+        "mpc = make_controller('mpc-noisy')\n"
+        "mpc.start(sim, state)\n"
+        "mpc.act(state, obs)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout + out.stderr == ""
+
+
 def test_every_name_makes_its_controller() -> None:
     for name in CONTROLLERS:
         assert make_controller(name).name == name
