@@ -60,6 +60,10 @@ class GaussianActor(Actor):
         mean = torch.tanh(self.network(obs))
         return mean, self.std().expand_as(mean)
 
+    def evaluate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean [N, M, A], standard deviation [N or 1, 1, A] for inputs as `network.read` gives them."""
+        return torch.tanh(self.network.evaluate(inputs)), self.std()[:, None]
+
     def std(self) -> Tensor:
         """Standard deviation [N or 1, A] as it acts."""
         return self.log_std.clamp(*LOG_STD).exp()

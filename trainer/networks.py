@@ -76,11 +76,15 @@ class StackedMLP(nn.Module):
 
     def bytes_for(self, rows: int, graph: bool) -> int:
         """Memory a pass takes at its peak for rows = decisions × agents: with its graph, forward and backward."""
-        inputs, *widths = self.widths
-        read = rows // self.num_agents if self.mean.shape[0] == 1 and self.identity is None else rows
+        widths = self.widths[1:]
         if graph:  # every layer's output, its activation and, in turn, their gradients
-            return 4 * (3 * inputs * read + rows * (2 * sum(widths) + 2 * max(widths)))
-        return 4 * (3 * inputs * read + rows * 3 * max(widths))
+            return 3 * self.read_bytes(rows) + 4 * rows * (2 * sum(widths) + 2 * max(widths))
+        return 3 * self.read_bytes(rows) + 4 * rows * 3 * max(widths)
+
+    def read_bytes(self, rows: int) -> int:
+        """Memory of what `read` gives for rows = decisions × agents."""
+        common = self.mean.shape[0] == 1 and self.identity is None
+        return 4 * self.widths[0] * (rows // self.num_agents if common else rows)
 
     def graph_bytes(self, rows: int) -> int:
         """Memory the graphs of passes over so many rows hold until they are used: inputs, outputs, activations."""
@@ -92,18 +96,28 @@ class StackedMLP(nn.Module):
         self.units_kept = True
 
     def forward(self, x: Tensor) -> Tensor:
-        lead = x.shape[:-2]
+        y = self.evaluate(self.read(x)).transpose(0, 1)
+        return y.reshape(*x.shape[:-2], *y.shape[1:])
+
+    def read(self, x: Tensor) -> Tensor:
+        """x [..., N, I] standardised, agents first: [N, M, I], of a common input [1, M, I]."""
         x = ((x - self.mean) * self.inverse_spread).clamp(-5.0, 5.0)
+        return x.reshape(-1, *x.shape[-2:]).transpose(0, 1)
+
+    def reads_as(self, other: StackedMLP) -> bool:
+        """Whether `read` gives the same for both."""
+        return torch.equal(self.mean, other.mean) and torch.equal(self.inverse_spread, other.inverse_spread)
+
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """Outputs [N, M, O] for inputs as `read` gives them."""
         if self.identity is None:
-            y = x.reshape(-1, *x.shape[-2:]).transpose(0, 1).expand(self.num_agents, -1, -1)
-            y = self.layers[0](y)
+            y = self.layers[0](inputs.expand(self.num_agents, -1, -1))
         else:
-            y = self.layers[0](x.reshape(1, -1, x.shape[-1]))
-            y = (y.view(-1, self.num_agents, y.shape[-1]) + self.identity).view(y.shape)
+            y = self.layers[0](inputs.reshape(1, -1, inputs.shape[-1]))
+            y = (y.view(self.num_agents, -1, y.shape[-1]) + self.identity.transpose(0, 1)).view(y.shape)
         for layer in self.layers[1:]:
             y = layer(F.silu(y))
-        y = y.transpose(0, 1) if self.identity is None else y.view(-1, self.num_agents, y.shape[-1])
-        return y.reshape(*lead, self.num_agents, y.shape[-1])
+        return y.view(self.num_agents, -1, y.shape[-1])
 
 
 class CentralCritic(nn.Module):
@@ -128,8 +142,20 @@ class CentralCritic(nn.Module):
         """As `StackedMLP.bytes_for`; what is read is put together first."""
         return self.network.bytes_for(rows, graph) + (4 * self.network.widths[0] * rows if self.shared else 0)
 
+    def read_bytes(self, rows: int) -> int:
+        """As `StackedMLP.read_bytes`."""
+        return self.network.read_bytes(rows)
+
     def forward(self, obs: Tensor) -> Tensor:
         return self.network(self._inputs(obs))
+
+    def read(self, obs: Tensor) -> Tensor:
+        """As `StackedMLP.read`."""
+        return self.network.read(self._inputs(obs))
+
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """Values [N, M, 1] for inputs as `read` gives them."""
+        return self.network.evaluate(inputs)
 
     def _inputs(self, obs: Tensor) -> Tensor:
         if self.shared:

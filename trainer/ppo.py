@@ -42,7 +42,7 @@ class Ppo:
         whole = self.critic.bytes_for(self.rollout.seen.numel() // o, graph=False)
         both = (self.actor.network, self.critic)
         learning = sum(net.bytes_for(part, graph=True) for net in both) + 4 * part * (o + 12 * a + 12)
-        self.activation_bytes = max(whole, learning)
+        self.activation_bytes = max(whole, learning) + sum(net.read_bytes(rows) for net in both)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.generator = generator(config.seed)
         self.reward_scale = torch.ones(n, device=sim.device)
@@ -84,14 +84,14 @@ class Ppo:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         batch, explained = self._batch()
-        size = len(batch.obs) // config.minibatches
+        decisions = batch.action.shape[1]
+        size = decisions // config.minibatches
         logs: list[Losses] = []
         norms: list[Tensor] = []
         for _ in range(config.epochs):
-            order = torch.randperm(len(batch.obs), generator=self.generator).to(self.reward_scale.device)
+            order = torch.randperm(decisions, generator=self.generator).to(self.reward_scale.device)
             for k in range(config.minibatches):
-                rows = order[k * size : (k + 1) * size]
-                losses, norm = self._descend(Batch(*(x[rows] for x in batch)))
+                losses, norm = self._descend(batch.take(order[k * size : (k + 1) * size]))
                 logs.append(losses)
                 norms.append(norm)
             kl = torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()
@@ -107,14 +107,21 @@ class Ppo:
 
     @torch.no_grad()
     def _batch(self) -> tuple[Batch, Tensor]:
-        """The experience with advantages, decisions in one dimension; and the explained variance [N]."""
+        """The experience with advantages, read once for all minibatches; and the explained variance [N]."""
         r, c = self.rollout, self.config
-        values = self.critic(r.seen)[..., 0]
+        valued = self.critic.read(r.seen)
+        values = self.critic.evaluate(valued)[..., 0].T.reshape(r.seen.shape[:-1])
         value, next_value = values[: c.horizon], r.next_values(values)
         advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
         explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
-        every = (r.obs, r.action, r.log_prob, standardised(self._credit(advantage)), target)
-        return Batch(*(x.flatten(0, 1) for x in every)), explained
+        valued = valued[:, : r.truncated.numel()].contiguous()
+        seen = valued if self._reads_alike() else self.actor.network.read(r.obs).contiguous()
+        every = (r.action, r.log_prob, standardised(self._credit(advantage)), target)
+        return Batch(seen, valued, *(x.flatten(0, 1).transpose(0, 1).contiguous() for x in every)), explained
+
+    def _reads_alike(self) -> bool:
+        """Whether critics read what actors read, in the same units: after a warm start they may differ."""
+        return isinstance(self.critic, StackedMLP) and self.critic.reads_as(self.actor.network)
 
     def _credit(self, advantage: Tensor) -> Tensor:
         """What each actor is credited with, [T, B, N], given the advantages for each prosumer's own rewards.
@@ -128,8 +135,8 @@ class Ppo:
     def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
         """One gradient step; the losses and each agent's gradient norm."""
         config = self.config.ppo
-        mean, std = self.actor(batch.obs)
-        losses = ppo_losses(mean, std, self.critic(batch.obs)[..., 0], batch, config.clip_epsilon)
+        mean, std = self.actor.evaluate(batch.seen)
+        losses = ppo_losses(mean, std, self.critic.evaluate(batch.valued)[..., 0], batch, config.clip_epsilon)
         total = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()

@@ -13,13 +13,21 @@ from trainer.distributed import moments
 
 
 class Batch(NamedTuple):
-    """M decisions of all agents."""
+    """M decisions of all agents, agents first: as networks multiply them, and rows of an agent lie side by side."""
 
-    obs: Tensor  # [M, N, O]
-    action: Tensor  # [M, N, A]
-    log_prob: Tensor  # [M, N] when the action was taken
-    advantage: Tensor  # [M, N] standardised per agent
-    target: Tensor  # [M, N] of the value
+    seen: Tensor  # [N, M, O] by the actors, as `StackedMLP.read` gives it
+    valued: Tensor  # [N, M, I] by the critics; [1, M, I] where they read the same; `seen` itself where that is equal
+    action: Tensor  # [N, M, A]
+    log_prob: Tensor  # [N, M] when the action was taken
+    advantage: Tensor  # [N, M] standardised per agent
+    target: Tensor  # [N, M] of the value
+
+    def take(self, rows: Tensor) -> Batch:
+        """The decisions of these numbers."""
+        seen, valued, *rest = self
+        seen = seen.index_select(1, rows)
+        valued = seen if self.valued is self.seen else valued.index_select(1, rows)
+        return Batch(seen, valued, *(x.index_select(1, rows) for x in rest))
 
 
 class Losses(NamedTuple):
@@ -61,15 +69,15 @@ def standardised(x: Tensor) -> Tensor:
 
 
 def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Log-density of independent normals, summed over the last dimension."""
-    return (-0.5 * ((x - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
+    """Log-density of independent normals, summed over the last dimension; std may be one for many x."""
+    return -0.5 * ((x - mean) / std).square().sum(-1) - (std.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
 def ppo_losses(mean: Tensor, std: Tensor, value: Tensor, batch: Batch, clip_epsilon: float) -> Losses:
     """Clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, eq. 7) and value loss.
 
     Args:
-        mean, std: [M, N, A] of the policy now; value: [M, N] now; batch: what was done.
+        mean, std: [N, M, A] of the policy now, std may be [N, 1, A]; value: [N, M] now; batch: what was done.
         clip_epsilon: range of the likelihood ratio around 1.
     """
     log_ratio = normal_log_prob(batch.action, mean, std) - batch.log_prob

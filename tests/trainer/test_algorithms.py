@@ -203,7 +203,7 @@ def test_advantages_and_losses_equal_torchrl() -> None:
     with torch.no_grad():
         value, next_value = critic(obs), critic(next_obs)
     estimate, target = advantages(reward, value[..., 0], next_value[..., 0], truncated, 0.95, 0.8)
-    batch = Batch(obs, action, log_prob, standardised(estimate), target)
+    batch = Batch(obs, obs, action, log_prob, standardised(estimate), target)
     mean, std = actor(obs)
     ours = ppo_losses(mean, std, critic(obs)[..., 0], batch, 0.2)
 
@@ -250,6 +250,30 @@ def test_advantages_and_losses_equal_torchrl() -> None:
     mine = torch.autograd.grad(ours.objective + ours.critic, parameters)
     other = torch.autograd.grad(theirs["loss_objective"] + theirs["loss_critic"], parameters)
     torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
+@pytest.mark.parametrize("own_units", [False, True])
+def test_minibatches_hold_what_networks_read(algorithm: str, shared: bool, own_units: bool) -> None:
+    """Of chosen decisions networks make what they make of the observations, also where actors came with their units."""
+    learner, sim = learner_of(algorithm, share_parameters=shared)
+    assert isinstance(learner, Ppo)
+    if own_units:
+        learner.actor.network.standardise(torch.randn(50, 3, sim.observation_dim) * 3 + 1)
+        learner.actor.network.keep_units()
+    learner.collect(*sim.reset(), 0.0)
+    batch, _ = learner._batch()
+    assert (batch.valued is batch.seen) == (algorithm == "ippo" and not own_units)
+    rows = torch.tensor([5, 0, 11])
+    part, obs = batch.take(rows), learner.rollout.obs.flatten(0, 1)[rows]
+    mean, std = learner.actor.evaluate(part.seen)
+    expected = learner.actor(obs)
+    torch.testing.assert_close(mean.transpose(0, 1), expected[0])
+    torch.testing.assert_close(std.expand_as(mean).transpose(0, 1), expected[1])
+    torch.testing.assert_close(learner.critic.evaluate(part.valued).transpose(0, 1), learner.critic(obs))
+    torch.testing.assert_close(part.action.transpose(0, 1), learner.rollout.action.flatten(0, 1)[rows])
+    torch.testing.assert_close(part.log_prob.T, learner.rollout.log_prob.flatten(0, 1)[rows])
 
 
 def test_team_credit_is_the_communitys_gain_for_every_actor() -> None:

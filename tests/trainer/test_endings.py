@@ -58,8 +58,8 @@ def test_advantages_are_those_of_every_final_observation(algorithm: str, final_o
         torch.testing.assert_close(r.next_values(learner.critic(r.seen)[..., 0]), next_value)
     estimate, target = advantages(r.reward / learner.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
     batch, _ = learner._batch()
-    torch.testing.assert_close(batch.target, target.flatten(0, 1))
-    torch.testing.assert_close(batch.advantage, standardised(learner._credit(estimate)).flatten(0, 1))
+    torch.testing.assert_close(batch.target, target.flatten(0, 1).T)
+    torch.testing.assert_close(batch.advantage, standardised(learner._credit(estimate)).flatten(0, 1).T)
 
 
 def test_qmix_remembers_every_final_observation(final_obs: list[Tensor]) -> None:
