@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from benchmarks.learning import VARIANTS
 from benchmarks.report.markdown import Case, fixed, number, table, times
 from benchmarks.startup import FIRST_UPDATE, HELP
 
@@ -117,10 +118,23 @@ def _learning(results: Results) -> Iterator[Aim]:
         case = next((c for c in cases if (c["scenario"], c["variant"], c["algorithm"])
                      == (scenario, "default", algorithm)), None)  # fmt: skip
         same = [b["score"] for b in case["baselines"] if b["name"] == "mpc-noisy"] if case else []
-        why = mpc.format(fixed(same[0])) if same and same[0] < least else "not known yet: no experiment tells"
+        why = mpc.format(fixed(same[0])) if same and same[0] < least else _instead(cases, scenario, algorithm)
         seeds = f", {case['summary']['score']['seeds']} seeds" if case else ""
         found = None if case is None else case["summary"]["score"]["median"]
         yield Aim(f"score of {algorithm} on {scenario}{seeds}", least, None, found, fixed, why)
+
+
+def _instead(cases: list[Case], scenario: str, algorithm: str) -> str:
+    """What else was tried, and what it came to: what limits a score shows where it moves."""
+    others = [c for c in cases if (c["scenario"], c["algorithm"]) == (scenario, algorithm)][1:]
+    tried = (f"{fixed(c['summary']['score']['median'])} {_changed(c)}" for c in others)
+    return "; ".join(tried) or "not known yet: no experiment tells"
+
+
+def _changed(case: Case) -> str:
+    if case["variant"] == "default":
+        return f"after {case['minutes']:g} minutes"
+    return f"where {VARIANTS[case['variant']].why}"
 
 
 def _serve(results: Results) -> Iterator[Aim]:
