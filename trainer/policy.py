@@ -44,9 +44,11 @@ class PolicyController:
         held = self.about["hold_h"] / sim.config.step_h
         self._hold = max(1, round(held))  # where a step is longer, an action lasts the step
         if held > 1 and not math.isclose(held, self._hold, rel_tol=1e-3):
+            fitting = math.gcd(round(60 * self.about["hold_h"]), 60)  # a step divides an hour
             raise ConfigError(
                 f"policy {self.name} holds its actions for hold_h = {self.about['hold_h']:g} h, which is no multiple "
-                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: evaluate it where it is"
+                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: add --step_minutes {fitting}, "
+                f"or give the scenario step_minutes = {fitting}"
             )
         self._held, self._clock = None, 0
 
