@@ -7,6 +7,7 @@ one call, and what it did is read out of one array.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smartgrid_core.compiled import Compiled, collected
+from smartgrid_core.compiled import collected
 from smartgrid_core.fused.kernel import Fused
+from smartgrid_core.outcome import unfold
 from smartgrid_core.prefetch import Window
-from smartgrid_core.simulator import Simulator, unfold
+from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State, StepResult
 
 ALIGNMENT = 16  # numbers; what is vectorised begins at a cache line
@@ -65,34 +67,34 @@ class InPlace:
         self._memory: _Memory | None = None
 
     def begin(self, state: State) -> bool:
-        """Go on from this state; False where the step is not one pass in C++, and `Simulator.step` is to be used."""
-        sim = self._simulator
-        if sim._prefetch is None or not isinstance(sim._advance, Compiled):
+        """Go on from this state; False where that cannot be in place, and `Simulator.step` is to be used."""
+        found = self._simulator.one_pass(state, torch.from_numpy(self._action))
+        if found is None:
             return False
-        before = (sim.params, state, torch.from_numpy(self._action), sim._prefetch.window(sim.params, state).next())
-        fused: Fused | None = sim._advance.fused(before, collected(before))
-        if fused is None:
+        memory = self._memory
+        if memory is None or memory.fused is not found.fused:
+            memory = _Memory(found.fused)
+        states = [state._replace(**outcome.moved) for outcome in memory.outcomes]
+        params, _, *others = found.arguments
+        calls = [
+            call
+            for s in range(2)
+            if (call := found.fused.placed(collected((params, states[1 - s], *others)), memory.tensors[s])) is not None
+        ]
+        if len(calls) < 2:
             return False
-        if self._memory is None or self._memory.fused is not fused:
-            self._memory = _Memory(fused)
-        memory, self._params, self._now, self._before = self._memory, sim.params, 1, state
         for name, x in memory.outcomes[1].moved.items():
             x.copy_(getattr(state, name))
-        self._states = [state._replace(**outcome.moved) for outcome in memory.outcomes]
-        self._results = [unfold(self._states[1 - s], outcome)[1] for s, outcome in enumerate(memory.outcomes)]
-        self._read = [memory.reading(self._choose(*x)) for x in zip(self._states, self._results, strict=True)]
+        self._memory, self._prefetch, self._states, self._calls = memory, found.prefetch, states, calls
+        self._alike = memory.alike
+        self._params, self._now, self._before = params, 1, state
+        self._results = [unfold(states[1 - s], outcome)[1] for s, outcome in enumerate(memory.outcomes)]
+        self._read = [memory.reading(self._choose(*x)) for x in zip(states, self._results, strict=True)]
         self._obs = [result.obs[0].numpy() for result in self._results]
-        self._arrange(before, memory)
-        return True
-
-    def _arrange(self, before: tuple, memory: _Memory) -> None:
-        """Both calls, and which of their arguments lie elsewhere in every step: those read from the profiles."""
-        fixed = len(collected(before[:3]))
-        leaves = [collected((before[0], self._states[1 - s], *before[2:])) for s in range(2)]
-        self._calls = [memory.fused.placed(leaves[s], memory.tensors[s]) for s in range(2)]
-        places = self._calls[0].place
-        self._changing = [(place, k - fixed) for k, place in places.items() if k >= fixed]
+        fixed = len(collected(found.arguments[:3]))  # the others are read from the profiles: elsewhere in every step
+        self._changing = [(place, k - fixed) for k, place in calls[0].place.items() if k >= fixed]
         self._window: Window | None = None
+        return True
 
     def _locate(self, window: Window) -> None:
         """Place among the arguments, address of the window's first step and bytes to the next, of all that changes."""
@@ -101,24 +103,23 @@ class InPlace:
         self._window = window
         self._moving = [(place, rows[k].data_ptr(), apart[k]) for place, k in self._changing]
 
-    def step(self, action: np.ndarray) -> Numbers:
-        """Take a step; action [N, A]."""
-        sim, last = self._simulator, self._now
-        if sim.params is not self._params:
-            self.begin(self._states[last])
-            last = self._now
+    def step(self, action: np.ndarray) -> Numbers | None:
+        """Take a step; action [N, A]. None, and nothing done, where it can no longer be in place."""
+        if self._simulator.params is not self._params and not self.begin(self._states[self._now]):
+            return None
         self._action[..., 0] = action.T
-        prefetch, s = sim._prefetch, 1 - last
-        assert prefetch is not None
-        call, window = self._calls[s], prefetch.window(self._params, self._before)
+        s = 1 - self._now
+        call, window = self._calls[s], self._prefetch.window(self._params, self._before)
         if window is not self._window:
             self._locate(window)
         sources, taken = call.sources, window.taken
         for place, address, apart in self._moving:
             sources[place] = address + taken * apart
         call()
+        for whole, one in self._alike[s]:
+            whole.copy_(one)
         self._now, self._before = s, self._states[s]
-        prefetch.follow(self._params, self._before)
+        self._prefetch.follow(self._params, self._before)
         return self._read[s](self._obs[s])
 
     @property
@@ -137,18 +138,35 @@ class _Memory:
     """Two sets of a pass's results in one array, and another for those that are true or false."""
 
     def __init__(self, fused: Fused):
-        self.fused = fused
-        layouts = [result.layout(1) for result in fused.results] * 2
-        room = [-(-max(int(np.prod(layout.shape)), 1) // ALIGNMENT) * ALIGNMENT for layout in layouts]
+        self.fused, self._taken = fused, 0
+        layouts = [result.layout(1) for result in fused.results]
+        room = 2 * sum(_room(layout.shape) + _room(layout.public) for layout in layouts)
         with torch.inference_mode(False):  # as it outlives one that may be under way
-            self._floats, self._flags = torch.zeros(sum(room)), torch.zeros(sum(room), dtype=torch.bool)
-            begins, tensors = np.cumsum([0, *room]), []
-            for layout, begin in zip(layouts, begins, strict=False):
-                block = self._flags if layout.dtype is torch.bool else self._floats.view(layout.dtype)
-                tensors.append(block.as_strided(layout.shape, layout.stride, int(begin)).expand(layout.public))
-        count = len(fused.results)
-        self.tensors = tensors[:count], tensors[count:]
-        self.outcomes = [fused.nest(x) for x in self.tensors]
+            self._floats = torch.zeros(room, dtype=torch.float32, device="cpu")
+            self._flags = torch.zeros(room, dtype=torch.bool, device="cpu")
+            self.tensors = [
+                [self._numbers(x.shape, x.dtype).as_strided(x.shape, x.stride).expand(x.public) for x in layouts]
+                for _ in range(2)
+            ]
+            self.outcomes = [fused.nest(tensors) for tensors in self.tensors]
+            self.alike = [self._written_out(outcome.moved) for outcome in self.outcomes]
+
+    def _numbers(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """The next of the arrays' memory, as many as a tensor of the shape has."""
+        block = self._flags if dtype is torch.bool else self._floats.view(dtype)
+        begin, self._taken = self._taken, self._taken + _room(shape)
+        return block[begin : begin + math.prod(shape)]
+
+    def _written_out(self, moved: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Give fields of the state whose one row stands for many all their rows, as the next step reads them so.
+
+        Returns:
+            those fields, and what is to be copied into each after a step.
+        """
+        alike = {name: x for name, x in moved.items() if not x.is_contiguous()}
+        for name, x in alike.items():
+            moved[name] = self._numbers(x.shape, x.dtype).view(x.shape)
+        return [(moved[name], x) for name, x in alike.items()]
 
     def reading(self, wanted: Wanted) -> Callable[[np.ndarray], Numbers]:
         """What reads the tensors wanted, all of which lie here."""
@@ -167,4 +185,9 @@ class _Memory:
         block = self._flags if x.dtype is torch.bool else self._floats
         if x.untyped_storage().data_ptr() != block.untyped_storage().data_ptr():
             raise ValueError(f"a tensor {tuple(x.shape)} that the step does not make cannot be read with its results")
-        return torch.arange(block.numel()).as_strided(x.shape, x.stride(), x.storage_offset()).numpy()
+        return torch.arange(block.numel(), device="cpu").as_strided(x.shape, x.stride(), x.storage_offset()).numpy()
+
+
+def _room(shape: Sequence[int]) -> int:
+    """Numbers set aside for a tensor."""
+    return -(-max(math.prod(shape), 1) // ALIGNMENT) * ALIGNMENT

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from smartgrid_core.errors import ConfigError
+
 RECLAIMABLE = ("inactive_file", "active_file", "slab_reclaimable")  # of a group's memory, given back when asked for
 
 
@@ -30,6 +32,16 @@ def available_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def require_memory(num_grids: int, bytes_per_grid: int, device: torch.device) -> None:
+    """Refuse a batch that cannot fit, before anything is allocated."""
+    needed, free = num_grids * bytes_per_grid, available_bytes(device)
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"num_grids = {num_grids:,} needs about {needed / 2**30:.1f} GiB ({bytes_per_grid:,} bytes a grid), "
+            f"{free / 2**30:.1f} GiB are free on {device}: at most {free // bytes_per_grid:,} fit"
+        )
 
 
 def _of_the_machine(meminfo: Path) -> Iterator[int]:

@@ -179,7 +179,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
             if actions:
                 raise RuntimeError("the episode has ended: call reset() before the next step")
             return {}, {}, {}, {}, {}
-        told = self._take(self._joint_action(actions), self._state)
+        told = self._take(self._joint_action(actions))
         agents, (converged, terminated, truncated), self._obs = self.agents, told.flags, told.obs
         rewards = {agent: row[0] for agent, row in zip(agents, told.of_agents, strict=True)}
         infos = self._infos(told.of_agents, {"stability": told.shared[0], "converged": float(converged)})
@@ -188,12 +188,17 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         terminations, truncations = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
         return self._observations(), rewards, terminations, truncations, infos
 
-    def _take(self, action: np.ndarray, state: State) -> Numbers:
-        """A step with an action [N, A]: in place where that can be."""
-        if self._is_in_place or (self._result is None and self._in_place.begin(state)):
-            self._is_in_place = True
-            return self._in_place.step(action)
-        self._state, self._result = self.simulator.step(state, torch.from_numpy(action)[None])
+    def _take(self, action: np.ndarray) -> Numbers:
+        """A step with an action [N, A]: in place where that can be, from an episode's first on."""
+        assert self._state is not None  # `step` sees to it
+        if self._result is None and not self._is_in_place:
+            self._is_in_place = self._in_place.begin(self._state)
+        if self._is_in_place:
+            told = self._in_place.step(action)
+            if told is not None:
+                return told
+            self._come_back()
+        self._state, self._result = self.simulator.step(self._state, torch.from_numpy(action)[None])
         return numbers(self._state, self._result, _wanted)
 
     def _come_back(self) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from smartgrid_core import observations, rng
-from smartgrid_core.compiled import Compiled, graph_of
+from smartgrid_core.compiled import Compiled, collected, graph_of
 from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.links import build_links
-from smartgrid_core.memory import available_bytes
+from smartgrid_core.memory import require_memory
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
+from smartgrid_core.outcome import OF_STATE, OnePass, Outcome, unfold
 from smartgrid_core.params import build_params
 from smartgrid_core.perturbations import cause
 from smartgrid_core.prefetch import Prefetch, Upcoming
@@ -28,7 +29,6 @@ from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable, TableRows, e
 from smartgrid_core.step import Community
 from smartgrid_core.types import (
     Exogenous,
-    Ledger,
     NetworkResult,
     Params,
     RewardParts,
@@ -94,7 +94,7 @@ class Simulator:
         self.events, self._is_compiled = events, compile
         network = Network(self.config.network, self.feeder, self.agent_bus)
         self.observation_entries = observations.entries(self.config, self.links.used.shape[0])
-        _require_memory(num_grids, self.bytes_per_grid, self.device)
+        require_memory(num_grids, self.bytes_per_grid, self.device)
         self.community = Community(self.config, self.links, network, events).to(self.device)
         self.episodes = Episodes(self.config, table, events, self.links, stagger, hold_steps).to(self.device)
         self.seed_grids(seed)
@@ -161,14 +161,6 @@ class Simulator:
         result = n * (o + 22 + k) + buses + branches + 12
         kept = 2 * result if self._is_compiled and self.device.type == "cpu" else 0  # see fused.memory
         return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window + kept)
-
-    @property
-    def graph_bytes_per_step(self) -> int:
-        """Memory of one grid that a step's graph holds, where gradients are recorded, until backward: float32."""
-        n, k, o = self.config.num_agents, self.links.used.shape[0], len(self.observation_entries)
-        row = 1 + len(self.config.forecast.window_edges_h)
-        nodes = 6 * (len(self.feeder.bus_names) + len(self.feeder.branch_names))
-        return 4 * (n * (60 + 8 * k + o) + nodes + 60 + 2 * n * row + 4 * row + 10)
 
     def _steps_ahead(self) -> int:
         """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""
@@ -309,6 +301,14 @@ class Simulator:
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
 
+    def one_pass(self, state: State, action: Tensor) -> OnePass | None:
+        """The compiled step from a state as the one call it is, for `in_place`; None where it is none."""
+        if self._prefetch is None or not isinstance(self._advance, Compiled):
+            return None
+        arguments = (self.params, state, action, self._prefetch.window(self.params, state).next())
+        fused = self._advance.fused(arguments, collected(arguments))
+        return None if fused is None else OnePass(fused, arguments, self._prefetch)
+
     def observe_end(self, start: State, steps: int, soc_kwh: Tensor, stability: Tensor, voltage_pu: Tensor) -> Tensor:
         """Last observations of the episodes that end within some steps: `final_obs` of all of them at once.
 
@@ -357,7 +357,7 @@ class Simulator:
             "episode": episode, "row": row, "clamped": state.clamped + p.clamped,
             "nonfinite": state.nonfinite + p.nonfinite, **self.episodes.held(params, upcoming.now),
         }  # fmt: skip
-        ledger = {name: public(x) for name, x in p.ledger._asdict().items() if name not in _OF_STATE}
+        ledger = {name: public(x) for name, x in p.ledger._asdict().items() if name not in OF_STATE}
         result = {
             "obs": obs, "reward": public(p.reward), "reward_parts": RewardParts(*map(public, p.reward_parts)),
             "terminated": torch.zeros_like(truncated), "truncated": truncated,
@@ -384,32 +384,6 @@ class Simulator:
         return self.episodes.observe(params, kernel(soc_kwh), stability, voltage, last)
 
 
-class Outcome(NamedTuple):
-    """What a step makes new; what stays as it was is left out, as a compiled step returns it at a price."""
-
-    moved: dict[str, Tensor]  # fields of State
-    result: dict[str, Any]  # fields of StepResult
-    ledger: dict[str, Tensor]  # fields of Ledger
-
-
-_OF_STATE = ("generation_kw", "demand_kw")  # fields of Ledger that are the state's
-
-
-def unfold(state: State, outcome: Outcome) -> tuple[State, StepResult]:
-    """Next state and result of a step from `state`."""
-    ledger = Ledger(state.generation_kw, state.demand_kw, **outcome.ledger)
-    result = StepResult(
-        **outcome.result, ledger=ledger, islanded=state.islanded, energised=state.energised,
-        import_eur_per_kwh=state.import_eur_per_kwh, export_eur_per_kwh=state.export_eur_per_kwh,
-        co2_g_per_kwh=state.co2_g_per_kwh, final=_unknown,
-    )  # fmt: skip
-    return state._replace(**outcome.moved), result
-
-
-def _unknown() -> Tensor:
-    raise RuntimeError("final_obs is known to the result of Simulator.step alone")
-
-
 def _select(mask: Tensor, yes: State, no: State) -> State:
     """Per grid the state of `yes` where mask, else of `no`."""
     picked: list[Any] = []
@@ -419,13 +393,3 @@ def _select(mask: Tensor, yes: State, no: State) -> State:
         else:
             picked.append(public(torch.where(mask, kernel(a), kernel(b))))
     return State(*picked)
-
-
-def _require_memory(num_grids: int, bytes_per_grid: int, device: torch.device) -> None:
-    """Refuse a batch that cannot fit, before anything is allocated."""
-    needed, free = num_grids * bytes_per_grid, available_bytes(device)
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"num_grids = {num_grids:,} needs about {needed / 2**30:.1f} GiB ({bytes_per_grid:,} bytes a grid), "
-            f"{free / 2**30:.1f} GiB are free on {device}: at most {free // bytes_per_grid:,} fit"
-        )

@@ -24,15 +24,19 @@ class Endings:
         self.sim, self.hold = sim, hold
         self.stretch = min(decisions, max(1, sim.config.episode_steps // hold))  # decisions in a stretch
         self.stretches = -(-decisions // self.stretch)  # S of an iteration
+        self._start: State | None = None  # of the stretch under way
+        self._noted = 0  # decisions since `begin`
+        self._kept: tuple[Tensor, ...] | None = None  # of the stretch's ends so far
+        self._obs: list[Tensor] = []  # of the stretches that are over
 
     def begin(self, state: State) -> None:
         """Forget what was kept; the grids stand here before the first decision."""
-        self._start, self._noted = state, 0
-        self._kept: tuple[Tensor, ...] | None = None
-        self._obs: list[Tensor] = []
+        self._start, self._noted, self._kept, self._obs = state, 0, None, []
 
     def note(self, out: StepResult, state: State) -> None:
         """Keep what the last step of a decision ended, and where it led to."""
+        if self._start is None:
+            raise RuntimeError("note before begin(state): where the grids stand first is not known")
         now = (out.soc_kwh, out.stability, out.network.voltage_pu)
         if self._kept is not None:
             ended = out.truncated
@@ -51,7 +55,7 @@ class Endings:
         return torch.stack(seen)
 
     def _close(self) -> None:
-        if self._kept is not None:
+        if self._kept is not None and self._start is not None:
             self._obs.append(self.sim.observe_end(self._start, self.stretch * self.hold, *self._kept))
             self._kept = None
 

@@ -43,9 +43,11 @@ class PolicyController:
         self.actor.to(sim.device)
         hold = held_steps(self.about["hold_h"], sim.config)
         if hold is None:
+            fitting = math.gcd(round(60 * self.about["hold_h"]), 60)  # a step divides an hour
             raise ConfigError(
                 f"policy {self.name} holds its actions for hold_h = {self.about['hold_h']:g} h, which is no multiple "
-                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: evaluate it where it is"
+                f"of a step, {sim.config.step_h:.4g} h in {sim.config.name}: add --step_minutes {fitting}, "
+                f"or give the scenario step_minutes = {fitting}"
             )
         self._hold, self._held, self._clock = hold, None, 0
 

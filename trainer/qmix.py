@@ -58,7 +58,8 @@ class Qmix:
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
         self.endings = Endings(sim, config.horizon, self.hold)
         self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
-        self.experience_bytes = self.kept_bytes = self.replay.nbytes
+        self.kept_bytes = self.replay.nbytes
+        self.experience_bytes = self.kept_bytes + 4 * self.endings.stretches * sim.num_grids * n * o
         rows, network = own.batch * n, self.actor.network
         mixed = 4 * rows * own.mixing  # the mixer's first layer is made anew for every decision
         learning = network.bytes_for(rows, graph=True) + network.bytes_for(rows, graph=False) + 8 * rows * o + 4 * mixed
@@ -78,7 +79,7 @@ class Qmix:
         """Act by the best entries, or by any with probability ε, and remember."""
         require_whole_holds(state, self.hold)
         epsilon = self._epsilon(progress)
-        seen, chosen, rewards, truncated = [obs], [], [], []
+        rewards, truncated = [], []
         self.endings.begin(state)
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
         for _ in range(self.config.horizon):
@@ -92,15 +93,14 @@ class Qmix:
                 total += self.learning_reward(before, out)
                 parts += torch.stack([part.mean(0) for part in out.reward_parts])
             assert out is not None  # a decision is held for at least one step
-            obs = out.obs
             self.endings.note(out, state)
-            seen.append(obs)
-            chosen.append(choice)
+            self.replay.add(Transitions(obs, choice, total.mean(1), out.obs))
+            obs = out.obs
             rewards.append(total)
             truncated.append(out.truncated)
-        following = self.endings.put_in(torch.stack(seen[1:]), self.endings.observations(), torch.stack(truncated))
-        for now, choice, reward, then in zip(seen[:-1], chosen, rewards, following, strict=True):
-            self.replay.add(Transitions(now, choice, reward.mean(1), then))
+        at_end = self.endings.observations()
+        for t, ended in enumerate(truncated):
+            self.replay.amend(self.config.horizon - 1 - t, ended, at_end[t // self.endings.stretch])
         self._fix_scales()
         steps = self.config.horizon * self.hold
         return Collected(state, obs, parts / steps, torch.stack(rewards).mean((0, 1)) / self.hold)

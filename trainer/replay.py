@@ -53,6 +53,19 @@ class Replay:
             kept[at : at + self.num_grids] = given
         self.written += self.num_grids
 
+    def amend(self, age: int, ended: Tensor, last_obs: Tensor) -> None:
+        """Say what followed decisions that ended an episode; nothing is done where they are no longer kept.
+
+        Args:
+            age: of the decisions, 0 those stored last, 1 those before.
+            ended: [B] bool; last_obs: [B, N, O], used where ended.
+        """
+        if (age + 1) * self.num_grids > len(self):
+            return
+        at = (self.written - (age + 1) * self.num_grids) % self.capacity
+        kept = self.data.next_obs[at : at + self.num_grids]
+        kept.copy_(torch.where(ended[:, None, None], last_obs, kept))
+
     def sample(self, size: int, generator: torch.Generator) -> Transitions:
         """Decisions drawn with replacement."""
         rows = torch.randint(len(self), (size,), generator=generator).to(self.data.reward.device)

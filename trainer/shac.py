@@ -50,7 +50,7 @@ class Shac:
         self.weights = list(self.actor.parameters())
         self.size = sum(p.numel() for p in [*self.weights, *self.critic.parameters()])
         rows, batch = config.horizon * sim.num_grids * n, config.shac.critic_batch * n
-        graph = sim.num_grids * sim.graph_bytes_per_step * config.horizon * self.hold
+        graph = sim.num_grids * _graph_bytes_per_step(sim) * config.horizon * self.hold
         self.experience_bytes, self.kept_bytes = graph + 4 * rows * (2 * o + 8), 0
         self.endings = Endings(sim, config.horizon, self.hold)
         edges = (1 + self.endings.stretches) * sim.num_grids * n  # values that gradients pass through
@@ -245,3 +245,10 @@ def _detached(state: State) -> State:
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def _graph_bytes_per_step(sim: Simulator) -> int:
+    """Memory of one grid that a step's graph holds until backward, float32."""
+    n, nodes = sim.num_agents, 6 * (len(sim.feeder.bus_names) + len(sim.feeder.branch_names))
+    row = 1 + len(sim.config.forecast.window_edges_h)
+    return 4 * (n * (60 + 8 * sim.num_slots + sim.observation_dim) + nodes + 60 + 2 * n * row + 4 * row + 10)

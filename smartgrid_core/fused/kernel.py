@@ -126,16 +126,16 @@ class Fused:
         self._run(sources, targets, grids, torch.get_num_threads())
         return self.nest(outputs)
 
-    def placed(self, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> Placed:
-        """Calls of one grid with these arguments and results, which keep their places.
+    def placed(self, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> Placed | None:
+        """Calls of one grid with these arguments and results, which keep their places; None where one is not dense.
 
         Raises:
-            ValueError: an argument of another shape or type than the example had, or not dense.
+            ValueError: an argument of another shape or type than the example had.
         """
         sources = {k: tensors[k].data_ptr() for k in self.used}
         for k, address in sources.items():
             if self._dense(tensors[k], k, self.arguments[k].layout(1)[0]).data_ptr() != address:
-                raise ValueError(f"argument {k} is not dense: it cannot be read where it lies")
+                return None  # it cannot be read where it lies
         return Placed(self._run, sources, results)
 
     def _dense(self, x: Tensor, k: int, shape: torch.Size) -> Tensor:

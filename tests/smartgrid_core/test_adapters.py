@@ -10,11 +10,9 @@ import torch
 
 from smartgrid_core import ConfigError, GridConfig, Simulator
 from smartgrid_core.extras import MissingExtraError, require
-from smartgrid_core.fused import build
 from smartgrid_core.types import RewardParts
 
 SHORT = {"episode_days": 0.25}  # 24 steps
-needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="needs a C++ compiler")
 
 
 @pytest.fixture(autouse=True)
@@ -242,46 +240,6 @@ class TestPettingZoo:
         assert set(truncated.values()) == {True}
         assert set(terminated.values()) == {False}
         assert env.agents == []
-
-    @needs_compiler
-    @pytest.mark.parametrize("scenario", ["community-5", "outage"])
-    def test_compiled_in_place_equals_stepping_the_compiled_simulator(self, scenario):
-        """Over two episodes, with weights changed, the simulator used by others and pictures taken on the way."""
-        env = self.make(scenario=scenario, compile=True, render_mode="ansi")
-        sim = Simulator(GridConfig.load(scenario, **SHORT), compile=True)
-        kept, pictures, state = [], set(), None
-        for episode in range(2):
-            state, _ = sim.reset(seed=3 if episode == 0 else None, state=state)
-            env.reset(seed=3) if episode == 0 else env.reset()
-            for t, action in enumerate(joint_actions(24, 1, sim, seed=episode)):
-                state, out = sim.step(state, action)
-                seen, reward, terminated, truncated, infos = env.step(
-                    dict(zip(env.agents, action[0].numpy(), strict=True))
-                )
-                kept.append((np.stack(list(seen.values())), out.obs[0].numpy().copy(), list(seen.values())))
-                assert np.array_equal(env.state(), out.obs[0].numpy().reshape(-1))
-                assert list(reward.values()) == out.reward[0].tolist()
-                assert set(truncated.values()) == {t == 23}
-                assert set(terminated.values()) == {False}
-                for i, info in enumerate(infos.values()):
-                    assert info["voltage_pu"] == state.voltage_pu[0, i].item()
-                    assert info["imbalance_kw"] == out.imbalance_kw[0, i].item()
-                    assert info["ledger"] == {k: v[0, i].item() for k, v in out.ledger._asdict().items()}
-                    assert info["reward_parts"] == {k: v[0, i].item() for k, v in out.reward_parts._asdict().items()}
-                    assert (info["stability"], info["converged"]) == (out.stability.item(), 1.0)
-                assert env._is_in_place
-                if t % 5 == 1:
-                    pictures.add(env.render())
-                if t == 7:
-                    for simulator in (sim, env.simulator):
-                        simulator.set_reward_weights(cost=2.0 + episode)
-                if t == 9:  # somebody else steps the same simulator
-                    with torch.no_grad():
-                        env.simulator.step(env.simulator.reset()[0], action)
-        assert len(pictures) == 10
-        for now, then, handed_out in kept:  # what was given away is not written again
-            assert np.array_equal(now, then)
-            assert np.array_equal(np.stack(handed_out), then)
 
     def test_observations_lie_in_their_spaces(self):
         env = self.make(scenario="outage")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import smartgrid_core.simulator as simulator_module
+import smartgrid_core.memory as memory_module
 from smartgrid_core import Simulator
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.memory import available_bytes
@@ -66,10 +66,10 @@ def test_a_full_page_cache_refuses_nothing_that_fits(monkeypatch: pytest.MonkeyP
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator_module, "available_bytes", lambda _: 1 << 20)
+    monkeypatch.setattr(memory_module, "available_bytes", lambda _: 1 << 20)
     with pytest.raises(ConfigError, match=r"num_grids = 1,000 needs about .* at most \d+ fit"):
         Simulator("community-5", 1000)
-    monkeypatch.setattr(simulator_module, "available_bytes", lambda _: None)
+    monkeypatch.setattr(memory_module, "available_bytes", lambda _: None)
     Simulator("community-5", 4)
 
 

@@ -62,10 +62,12 @@ def test_advantages_are_those_of_every_final_observation(algorithm: str, final_o
     torch.testing.assert_close(batch.advantage, standardised(learner._credit(estimate)).flatten(0, 1).T)
 
 
-def test_qmix_remembers_every_final_observation(final_obs: list[Tensor]) -> None:
-    learner, followed = collected("qmix", final_obs, qmix={"replay": GRIDS * DECISIONS, "batch": 32, "updates": 1})
+@pytest.mark.parametrize("decisions", [DECISIONS, 10])
+def test_qmix_remembers_every_final_observation(decisions: int, final_obs: list[Tensor]) -> None:
+    """Also where the memory is too small for an iteration: it ends with the newest decisions."""
+    learner, followed = collected("qmix", final_obs, qmix={"replay": GRIDS * decisions, "batch": 32, "updates": 1})
     assert isinstance(learner, Qmix)
-    assert torch.equal(learner.replay.data.next_obs, followed.flatten(0, 1))
+    assert torch.equal(learner.replay.data.next_obs, followed[-decisions:].flatten(0, 1))
 
 
 def test_shac_values_and_their_gradients_are_those_of_every_final_observation(final_obs: list[Tensor]) -> None:
@@ -90,3 +92,15 @@ def test_the_experience_holds_each_observation_once() -> None:
     assert isinstance(learner, Ppo)
     assert learner.rollout.seen.shape[0] == 8 + 1 + 1
     assert learner_of("ippo", GRIDS, horizon=DECISIONS)[0].rollout.seen.shape[0] == DECISIONS + 1 + 2  # type: ignore
+
+
+def test_nothing_is_noted_before_it_is_known_where_the_grids_stood() -> None:
+    learner, sim = learner_of("qmix", GRIDS)
+    assert isinstance(learner, Qmix)
+    state, _ = sim.reset()
+    after, out = sim.step(state, torch.zeros(GRIDS, sim.num_agents, sim.action_dim))
+    with pytest.raises(RuntimeError, match=r"begin\(state\)"):
+        learner.endings.note(out, after)
+    learner.endings.begin(state)
+    learner.endings.note(out, after)
+    assert learner.endings.observations().shape == (1, GRIDS, sim.num_agents, sim.observation_dim)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from smartgrid_core import State
+from smartgrid_core import GridConfig, State
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import StepResult
 from tests.smartgrid_core.communities import community, quick_profiles, set_world  # noqa: F401 (a fixture)
@@ -88,11 +88,16 @@ def test_a_hold_may_be_given_to_three_digits() -> None:
 
 
 def test_a_policy_is_not_evaluated_where_its_hold_is_no_multiple_of_a_step(tmp_path: Path) -> None:
-    training = training_of(tmp_path, "ippo", 1.0)
+    training = training_of(tmp_path, "ippo", 0.25)
     policy, sim = training.controller(), training.sim
-    for minutes in (15, 60, 120):  # the last step is longer than the hold, and lasts
-        sim.config = community(3).model_copy(update={"step_minutes": minutes})
+
+    def start(minutes: int) -> None:
+        fields = community(3).model_dump() | {"step_minutes": minutes}
+        sim.config = GridConfig.model_validate(fields)  # none that a scenario could not have
         policy.start(sim, training.state)
-    sim.config = community(3).model_copy(update={"step_minutes": 40})
-    with pytest.raises(ConfigError, match=r"hold_h = 1 h, which is no multiple of a step, 0\.6667 h"):
-        policy.start(sim, training.state)
+
+    for minutes in (5, 15, 30, 60):  # where a step is longer than the hold, an action lasts the step
+        start(minutes)
+    words = r"hold_h = 0\.25 h, which is no multiple .* 0\.1667 h .*: add --step_minutes 15, or .* step_minutes = 15$"
+    with pytest.raises(ConfigError, match=words):
+        start(10)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import trainer.memory as memory_module
 from smartgrid_core import GridConfig, Simulator
@@ -71,6 +74,47 @@ def test_what_cannot_fit_is_refused_with_a_remedy_and_not_begun(
     with pytest.raises(ConfigError, match=words):
         make_learner(config, sim)
     assert set(weights) <= {"meta"}
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the memory of what operations make, as long as anybody holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for x in pytree.tree_leaves(made):
+            if isinstance(x, torch.Tensor) and x.untyped_storage()._cdata not in self._known:
+                storage = x.untyped_storage()
+                self._count(storage._cdata, storage.nbytes())
+                weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+        return made
+
+    def _count(self, key: int, size: int) -> None:
+        self._known.add(key)
+        self._now += size
+        self.peak = max(self.peak, self._now)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._now -= size
+
+
+@pytest.mark.usefixtures("quick_profiles")
+def test_qmix_holds_no_observations_beside_those_it_remembers() -> None:
+    """A longer iteration takes rewards and little else."""
+    peaks = []
+    for horizon in (4, 20):
+        learner, sim = learner_of("qmix", 64, horizon=horizon, qmix={"replay": 64 * 20, "batch": 32, "updates": 1})
+        start = sim.reset()
+        with LiveBytes() as live:
+            learner.collect(*start, 0.0)
+        peaks.append(live.peak)
+    observations = 16 * start[1].nbytes  # of the decisions that one has more
+    assert peaks[1] - peaks[0] < 0.3 * observations, [round(peak / start[1].nbytes, 1) for peak in peaks]
 
 
 def test_presets_shrink_with_large_communities_unless_given() -> None:
