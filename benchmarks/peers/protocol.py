@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import cycle
 from typing import Any
 
 _OUT = os.fdopen(os.dup(1), "w", buffering=1)
@@ -41,6 +42,18 @@ def serve(about: dict[str, Any], step: Callable[[], object], reset: Callable[[],
     answer(about)
     for line in sys.stdin:
         answer(_measure(step, reset, float(line), about["num_grids"]))
+
+
+def serve_parallel(env: Any, packages: tuple[str, ...], models: str) -> None:
+    """The same of a PettingZoo environment of community-5, which takes random actions drawn beforehand."""
+    env.reset(seed=0)
+    drawn = cycle([{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(16)])
+
+    def step() -> bool:
+        env.step(next(drawn))
+        return not env.agents
+
+    serve({"agents": 5, "num_grids": 1, "versions": versions(*packages), "models": models}, step, env.reset)
 
 
 def _measure(

@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import sys
 
-from protocol import serve, versions
+from protocol import serve_parallel
 
 MODELS = "batteries, transfers by consent, settlement, four reward parts, forecasts; no power flow; "
 
 
 def main(floats: bool) -> None:
-    """Step with random actions drawn beforehand."""
+    """Make one and step when told to."""
     from benchmarks.yardstick.plain import FloatEnv, PlainEnv
 
-    env = FloatEnv() if floats else PlainEnv()
-    env.reset(seed=0)
-    drawn = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(16)]
-    calls = 0
-
-    def step() -> bool:
-        nonlocal calls
-        env.step(drawn[calls % 16])
-        calls += 1
-        return not env.agents
-
     models = MODELS + ("scalars are Python's" if floats else "scalars are NumPy's")
-    serve({"agents": 5, "num_grids": 1, "versions": versions("numpy"), "models": models}, step, env.reset)
+    serve_parallel(FloatEnv() if floats else PlainEnv(), ("numpy",), models)
 
 
 main("floats" in sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,15 @@ def profiles(n: int) -> LoadedProfiles:
     steps = 8 * 7 * 96
     cut = {name: getattr(whole, name)[..., :steps] for name in ("demand", "generation", "block", "split_of_step")}
     return LoadedProfiles(replace(whole, **cut), (None,) * n)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch computes on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

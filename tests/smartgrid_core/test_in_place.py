@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,13 @@ from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.fused import build
 from smartgrid_core.pettingzoo_env import SmartGridParallelEnv, parallel_env
 from smartgrid_core.types import State, StepResult
+from tests.smartgrid_core.communities import one_thread  # noqa: F401 (a fixture)
 from tests.smartgrid_core.test_adapters import SHORT, joint_actions
 
-pytestmark = pytest.mark.skipif(build.compiler() is None, reason="needs a C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(build.compiler() is None, reason="needs a C++ compiler"),
+    pytest.mark.usefixtures("one_thread"),
+]
 BROKEN = {"kind": "branch_outage", "probability": 1.0, "day": [0, 0], "hour": [0, 24], "duration_h": [3, 3]}
 COMMUNITIES: dict[str, dict[str, Any]] = {
     "community-5": {},
@@ -24,14 +27,6 @@ COMMUNITIES: dict[str, dict[str, Any]] = {
     "one bus": {"network.buses": 2},
     "one bus cut off": {"network.buses": 3, "events": [BROKEN]},  # one reading says whether all have energy
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def made(scenario: str = "community-5", **fields: Any) -> tuple[SmartGridParallelEnv, Simulator]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from smartgrid_core.config import GridConfig
 from smartgrid_core.controllers import SelfConsumptionController
 from smartgrid_core.registry import ConfigError
 from smartgrid_core.simulator import Simulator
+from tests.smartgrid_core.communities import one_thread  # noqa: F401 (a fixture)
 from trainer import evaluation_cache
 from trainer.evaluate import baseline_names, evaluate
 from trainer.evaluate_cli import main
 from trainer.policy import load_policy
 from trainer.runs import find_checkpoint, shipped_policies
 from trainer.scoreboard import Scoreboard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SEEDS = (1000, 1001)
 SCENARIO = """base = "community-5"
@@ -36,14 +37,6 @@ class Policy(SelfConsumptionController):
 
     name = "ippo (test)"
     kind = "policy"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
