@@ -38,6 +38,16 @@ def test_stop_and_start_the_same_again(server: Serving, page: Any) -> None:
         assert again[field] == first[field], field
 
 
+def test_the_form_shows_what_somebody_else_started(server: Serving, page: Any) -> None:
+    server.start(policy="self-consumption")
+    page.goto(server.base + "/web/")
+    shown = "([policy, seed]) => document.querySelector('.setup select:has(optgroup)')?.value === policy"
+    shown += " && document.querySelector('.setup input[type=number]')?.value === seed"
+    page.wait_for_function(shown, arg=["self-consumption", "0"])
+    server.start(policy="time-of-use", seed=7)
+    page.wait_for_function(shown, arg=["time-of-use", "7"])
+
+
 def test_reset_begins_again_with_the_same_numbers(server: Serving, page: Any) -> None:
     at = at_rest(server, 8)
     first = recorded_run(server, at)[1][0]

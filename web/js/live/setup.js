@@ -80,6 +80,7 @@ export function setup(context) {
     if (hello.run && hello.run.id !== run) { // another community: show what it is
       run = hello.run.id;
       scenario.value = hello.run.scenario;
+      policy.value = hello.policy?.name ?? "";
       seed.value = String(hello.run.seed);
       days.value = hello.run.days === null ? "" : String(hello.run.days);
     }
