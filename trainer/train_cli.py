@@ -97,8 +97,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
             _announce(training, distributed.world_size())
         try:
             training.run()
-        finally:  # also of a run that a NaN, Ctrl-C or a full disk ended
-            if first:
+        finally:  # also of a run that a NaN, Ctrl-C or a full disk ended; a refused one has no iteration
+            if first and training.iteration:
                 with _trained(folder):
                     _draw(folder)
     if training.interrupted:

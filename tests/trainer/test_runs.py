@@ -110,6 +110,14 @@ def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
     assert (tmp_path / "run/learning.png").stat().st_size > 10_000
     assert (tmp_path / "run/checkpoints/last").is_dir()
     assert not (tmp_path / "run/evaluation").exists()
+    found = written_in(tmp_path)
+    assert train_main(options) == 2, "a start in the same folder is refused"
+    assert written_in(tmp_path) == found, "and leaves what is there alone"
+
+
+def written_in(folder: Path) -> dict[Path, int]:
+    """When each file below a folder was last written, ns."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.usefixtures("unvalidated")
