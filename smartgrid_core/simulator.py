@@ -82,6 +82,11 @@ class Simulator:
             raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
         if not isinstance(hold_steps, int) or hold_steps < 1:
             raise ConfigError(f"hold_steps = {hold_steps!r}: expected a whole number ≥ 1")
+        if torch.get_default_dtype() != torch.float32:
+            raise ConfigError(
+                f"torch's default dtype is {torch.get_default_dtype()}, but a step is computed in 32 bits: call "
+                "torch.set_default_dtype(torch.float32) before, and give other tensors their dtype where they are made"
+            )
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
         agents = self.config.agents

@@ -39,9 +39,11 @@ class PpoConfig(_Settings):
     critic_coeff: PositiveFloat = 1.0
     """Weight of the value loss."""
     target_kl: PositiveFloat = 0.03
-    """Epochs stop for an iteration once the mean approximate KL divergence exceeds this."""
-    credit: Literal["own", "team"] = "own"
-    """What an actor is credited with: the advantage for its own prosumer's rewards, or the community's in EUR."""
+    """Limit of the mean approximate KL divergence: beyond it the epochs of an iteration end and the step size shrinks
+    by a third; where the last epoch stays below half of it, the step size grows again, to `learning_rate` at most."""
+    credit: Literal["own", "neighbours", "team"] = "own"
+    """What an actor is credited with: the advantage for its own prosumer's rewards, or also, in EUR, that of those it
+    is linked to, or of all. More of them hold more of what the actor causes, and more noise of others' exploration."""
     initial_std: float = Field(default=0.3, ge=0.02, le=1.6)
     """Standard deviation of exploration at the start, in action units; it stays between 0.018 and 1.65."""
 

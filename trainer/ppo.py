@@ -14,7 +14,16 @@ from trainer.distributed import average_gradients, generator, mean_over_ranks, m
 from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
-from trainer.ppo_functions import Batch, Losses, advantages, normal_log_prob, ppo_losses, standardised
+from trainer.ppo_functions import (
+    Batch,
+    Losses,
+    advantages,
+    credited,
+    followed,
+    normal_log_prob,
+    ppo_losses,
+    standardised,
+)
 from trainer.rollout import Rollout
 from trainer.stopwatch import Stopwatch
 
@@ -45,6 +54,8 @@ class Ppo:
         self.activation_bytes = max(whole, learning) + sum(net.read_bytes(rows) for net in both)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.generator = generator(config.seed)
+        self.pace = 1.0  # factor on the step size that keeps divergences near their limit
+        self.credited = credited(own.credit, sim.links.pairs, n).to(sim.device)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False
 
@@ -80,7 +91,8 @@ class Ppo:
 
     def update(self, progress: float) -> dict[str, Any]:
         """One PPO iteration on the batch; returns diagnostics, per-agent ones as [N] tensors."""
-        config, learning_rate = self.config.ppo, self.config.learning_rate * self.config.annealed(progress)
+        config = self.config.ppo
+        learning_rate = self.config.learning_rate * self.config.annealed(progress) * self.pace
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         batch, explained = self._batch()
@@ -88,15 +100,17 @@ class Ppo:
         size = decisions // config.minibatches
         logs: list[Losses] = []
         norms: list[Tensor] = []
+        kl = 0.0
         for _ in range(config.epochs):
             order = torch.randperm(decisions, generator=self.generator).to(self.reward_scale.device)
             for k in range(config.minibatches):
                 losses, norm = self._descend(batch.take(order[k * size : (k + 1) * size]))
                 logs.append(losses)
                 norms.append(norm)
-            kl = torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()
-            if mean_over_ranks(kl) > config.target_kl:
+            kl = float(mean_over_ranks(torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()))
+            if kl > config.target_kl:
                 break
+        self.pace = followed(self.pace, kl, config.target_kl)
         mean = Losses(*(torch.stack(values).mean() for values in zip(*logs, strict=True)))
         return {
             "loss_objective": mean.objective, "loss_critic": mean.critic, "entropy": mean.entropy,
@@ -126,11 +140,9 @@ class Ppo:
     def _credit(self, advantage: Tensor) -> Tensor:
         """What each actor is credited with, [T, B, N], given the advantages for each prosumer's own rewards.
 
-        A team's advantage is the sum of its members', each from its own critic, in EUR.
+        Sums are of EUR, each advantage from its own critic, and then in units of the actor's own rewards.
         """
-        if self.config.ppo.credit == "own":
-            return advantage
-        return (advantage * self.reward_scale).sum(-1, keepdim=True).expand_as(advantage)
+        return (advantage * self.reward_scale) @ self.credited / self.reward_scale
 
     def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
         """One gradient step; the losses and each agent's gradient norm."""
@@ -150,7 +162,7 @@ class Ppo:
         return {
             "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
             "optimiser": self.optimiser.state_dict(), "reward_scale": self.reward_scale, "scaled": self.scaled,
-            "units_kept": self.actor.network.units_kept, "generator": self.generator.get_state(),
+            "pace": self.pace, "units_kept": self.actor.network.units_kept, "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -160,5 +172,6 @@ class Ppo:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.reward_scale.copy_(saved["reward_scale"])
         self.scaled = saved["scaled"]
-        self.actor.network.units_kept = saved.get("units_kept", False)  # absent where an older version saved
+        self.pace = saved.get("pace", 1.0)  # this and the next are absent where an older version saved
+        self.actor.network.units_kept = saved.get("units_kept", False)
         self.generator.set_state(saved["generator"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.distributed import moments
+
+PACE = 1.5  # by which a step size changes from one iteration to the next
 
 
 class Batch(NamedTuple):
@@ -66,6 +69,30 @@ def standardised(x: Tensor) -> Tensor:
     """x [T, B, N] with mean 0 and spread 1 for each agent, over all ranks."""
     mean, spread = moments(x, (0, 1))
     return (x - mean) / spread.clamp_min(1e-4)
+
+
+def credited(credit: str, pairs: np.ndarray, num_agents: int) -> Tensor:
+    """Whose advantages make up whose credit, [N, N] of 0 and 1: `own`, with linked `neighbours`, or of the `team`.
+
+    Args:
+        pairs: [L, 2] linked agents, each link once.
+    """
+    if credit == "team":
+        return torch.ones(num_agents, num_agents)
+    whose = torch.eye(num_agents)
+    if credit == "neighbours":
+        i, j = torch.from_numpy(pairs).T
+        whose[i, j] = whose[j, i] = 1.0
+    return whose
+
+
+def followed(pace: float, kl: float, target_kl: float) -> float:
+    """The factor on the step size after an iteration that diverged by `kl`: shorter beyond the limit, longer below half
+    of it, never above 1 (as Rudin et al. 2022, arXiv:2109.11978, adapt their learning rate).
+    """
+    if kl > target_kl:
+        return pace / PACE
+    return min(1.0, pace * PACE) if kl < target_kl / 2 else pace
 
 
 def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:

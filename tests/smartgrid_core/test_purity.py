@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smartgrid_core import GridConfig, Simulator, list_scenarios
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import State
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401
 
@@ -294,6 +295,15 @@ def test_a_seed_gives_the_same_run_bit_by_bit_and_another_seed_another() -> None
     sim = Simulator(wild(), num_grids=5, seed=0)
     sim.reset(seed=3)
     assert all(torch.equal(a, b) for a, b in zip(runs[0], run(sim, 20), strict=True))
+
+
+def test_torchs_default_of_64_bits_is_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(ConfigError, match=r"default dtype is torch.float64.*set_default_dtype\(torch.float32\)"):
+            Simulator(wild(), num_grids=5)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_grid_seed_is_the_same_episode_wherever_it_stands_in_the_list() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict
@@ -22,7 +23,7 @@ from trainer.learner import Learner, make_learner
 from trainer.learning_reward import LearningReward
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo import Ppo
-from trainer.ppo_functions import Batch, advantages, ppo_losses, standardised
+from trainer.ppo_functions import Batch, advantages, credited, followed, ppo_losses, standardised
 from trainer.qmix import TeamValue, td_loss
 from trainer.replay import Replay, Transitions
 from trainer.shac import Shac, lambda_targets, window_returns
@@ -30,13 +31,13 @@ from trainer.shac import Shac, lambda_targets, window_returns
 pytestmark = pytest.mark.usefixtures("quick_profiles")
 
 
-def learner_of(algorithm: str, grids: int = 4, **fields: Any) -> tuple[Learner, Simulator]:
-    """A learner on a community of three, with little of everything."""
+def learner_of(algorithm: str, grids: int = 4, agents: int = 3, **fields: Any) -> tuple[Learner, Simulator]:
+    """A learner on a small community, with little of everything."""
     data: dict[str, Any] = {"algorithm": algorithm, "num_grids": grids, "horizon": 4, "hidden": (16,)}
     data |= {"ppo": {"minibatches": 2, "epochs": 2}, "shac": {"critic_batch": 32}}
     config = TrainConfig.model_validate(data | {"qmix": {"replay": 256, "batch": 32, "updates": 2}} | fields)
     torch.manual_seed(config.seed)
-    sim = Simulator(community(3), grids, seed=config.seed, auto_reset=True, stagger=True)
+    sim = Simulator(community(agents), grids, seed=config.seed, auto_reset=True, stagger=True)
     return make_learner(config, sim), sim
 
 
@@ -276,17 +277,39 @@ def test_minibatches_hold_what_networks_read(algorithm: str, shared: bool, own_u
     torch.testing.assert_close(part.log_prob.T, learner.rollout.log_prob.flatten(0, 1)[rows])
 
 
-def test_team_credit_is_the_communitys_gain_for_every_actor() -> None:
-    own, _ = learner_of("ippo", ppo={"credit": "own"})
-    team, _ = learner_of("mappo", ppo={"credit": "team"})
-    assert isinstance(own, Ppo)
-    assert isinstance(team, Ppo)
-    advantage = torch.randn(4, 2, 3)
-    assert torch.equal(own._credit(advantage), advantage)
-    team.reward_scale.copy_(torch.tensor([1.0, 2.0, 3.0]))
-    gain = advantage[..., 0] + 2 * advantage[..., 1] + 3 * advantage[..., 2]
-    for agent in range(3):
-        torch.testing.assert_close(team._credit(advantage)[..., agent], gain)
+def test_credit_is_ones_own_gain_the_neighbours_or_the_communitys() -> None:
+    advantage = torch.randn(4, 2, 4)
+    unit = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    gain = advantage * unit
+    ring = [{0, 1, 3}, {0, 1, 2}, {1, 2, 3}, {0, 2, 3}]
+    for credit, whose in (("own", [{0}, {1}, {2}, {3}]), ("neighbours", ring), ("team", [{0, 1, 2, 3}] * 4)):
+        learner, _ = learner_of("mappo", agents=4, ppo={"credit": credit})
+        assert isinstance(learner, Ppo)
+        learner.reward_scale.copy_(unit)
+        for agent, sources in enumerate(whose):
+            expected = gain[..., sorted(sources)].sum(-1) / unit[agent]
+            torch.testing.assert_close(learner._credit(advantage)[..., agent], expected)
+
+
+def test_without_links_neighbours_are_nobody() -> None:
+    assert torch.equal(credited("neighbours", np.zeros((0, 2), dtype=np.int64), 3), torch.eye(3))
+
+
+def test_step_size_follows_the_divergence() -> None:
+    """Shorter after an iteration beyond the limit, longer after a calm one, never beyond the configured."""
+    learner, sim = learner_of("ippo", final_learning_rate=1.0)
+    assert isinstance(learner, Ppo)
+    full = learner.config.learning_rate
+    state, obs = sim.reset()
+    rates = []
+    for limit in (0.0, 0.0, 1e9, 1e9, 1e9):
+        ppo = learner.config.ppo.model_copy(update={"target_kl": limit})
+        learner.config = learner.config.model_copy(update={"ppo": ppo})
+        state, obs, *_ = learner.collect(state, obs, 0.0)
+        rates.append(learner.update(0.0)["learning_rate"])
+    assert rates == pytest.approx([full, full / 1.5, full / 1.5**2, full / 1.5, full])
+    assert followed(1.0, kl=0.02, target_kl=0.03) == 1.0, "between half the limit and the limit nothing changes"
+    assert followed(0.5, kl=0.02, target_kl=0.03) == 0.5
 
 
 # Who learns from whom -----------------------------------------------------------------------------------
