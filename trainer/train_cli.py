@@ -73,6 +73,7 @@ def _trained(folder: Path) -> Iterator[None]:
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    from smartgrid_core.errors import ConfigError
     from trainer import distributed
     from trainer.config import TrainConfig
     from trainer.train import Training
@@ -95,10 +96,14 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
         training = Training(config, scenario, folder, arguments.resume)
         if first:
             _announce(training, distributed.world_size())
+        refused = False
         try:
             training.run()
-        finally:  # also of a run that a NaN, Ctrl-C or a full disk ended; a refused one has no iteration
-            if first and training.iteration:
+        except ConfigError:  # what is there, another run's, stays as it is
+            refused = True
+            raise
+        finally:  # also of a run that a NaN, Ctrl-C or a full disk ended
+            if first and not refused:
                 with _trained(folder):
                     _draw(folder)
     if training.interrupted:

@@ -69,7 +69,7 @@ def test_a_run_that_broke_is_drawn_and_not_repeated_by_torchrun(
     with pytest.raises(TrainingError, match=r"not started again.*loss_critic became nan"):
         Training(config, scenario, tmp_path / "run", resume=False)
     monkeypatch.setattr(Ppo, "update", update)
-    calmer = config.model_copy(update={"learning_rate": 1e-3})
+    calmer = config.model_copy(update={"learning_rate": 5e-4})
     again = Training(calmer, scenario, tmp_path / "run", resume=True)
     again.run()
     assert again.iteration == 3
