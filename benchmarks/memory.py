@@ -17,7 +17,7 @@ import torch
 from benchmarks.communities import community
 from smartgrid_core import Simulator
 
-STEPS = 40  # more than two windows of profiles
+STEPS = 80  # more than two windows of profiles
 FEW = 16  # grids that step first: libraries, kernels and their constants then are there
 
 

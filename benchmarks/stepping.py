@@ -6,8 +6,9 @@ import torch
 
 from benchmarks.machine import seconds_per_call
 from smartgrid_core import Simulator
+from smartgrid_core.profiles.table import MAX_WINDOW
 
-STEPS = 16  # timed together, as a CPU reads 16 steps of profiles at once; one batch of random actions for each
+STEPS = MAX_WINDOW  # timed together, as a CPU reads so many of profiles at once; one batch of random actions for each
 
 
 def seconds_per_step(sim: Simulator, min_seconds: float) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Exogenous values read several steps at a time: on a CPU, reading 16 steps costs little more than reading one.
+"""Exogenous values read several steps at a time: on a CPU, reading 32 steps costs little more than reading one.
 
 What a step sees never depends on this: a state that does not follow from the last step is read for afresh.
 """

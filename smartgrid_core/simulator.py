@@ -17,6 +17,7 @@ from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
+from smartgrid_core.fused.windows import turned
 from smartgrid_core.links import build_links
 from smartgrid_core.memory import require_memory
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
@@ -109,6 +110,7 @@ class Simulator:
             self._advance = Compiled(self._step_ahead, num_grids, self.device)
             self._course = Compiled(self._course_of, num_grids, self.device)
             self._advance_alone = graph_of(self._step_alone, self.device)
+        self._actions: Tensor | None = None  # memory for those of a step
         if steps > 1:
             room = empty_rows(table, steps, len(agents), num_grids)
             self._prefetch = Prefetch(self._window, partial(self.episodes.last, steps=steps), room)
@@ -168,11 +170,11 @@ class Simulator:
         return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window + kept)
 
     def _steps_ahead(self) -> int:
-        """Steps whose exogenous values are read at once: several on a CPU, within 256 MiB; one elsewhere."""
+        """Steps whose exogenous values are read at once: several on a CPU, within 512 MiB; one elsewhere."""
         if self.device.type != "cpu":
             return 1
         a_step = 4 * self.num_grids * self.num_agents * 2 * (1 + len(self.config.forecast.window_edges_h))
-        return max(1, min(MAX_WINDOW, self.config.episode_steps, (256 << 20) // a_step))
+        return max(1, min(MAX_WINDOW, self.config.episode_steps, (512 << 20) // a_step))
 
     # Running it -----------------------------------------------------------------------------------------
 
@@ -296,7 +298,7 @@ class Simulator:
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
-        action = kernel(action).to(state.soc_kwh.dtype).contiguous()
+        action = self._turned(action, state.soc_kwh.dtype)
         if self._prefetch is None or torch.compiler.is_compiling():
             outcome, last = self._advance_alone(self.params, state, action)
             moved, out = unfold(state, outcome)
@@ -305,6 +307,15 @@ class Simulator:
         moved, out = unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
+
+    def _turned(self, action: Tensor, dtype: torch.dtype) -> Tensor:
+        """Actions [B, N, A] as [A, N, B] in memory, in the same for every step where nobody else can hold it."""
+        kept = self._is_compiled and self.device.type == "cpu" and dtype is torch.float32 and type(action) is Tensor
+        if not kept or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return kernel(action).to(dtype).contiguous()
+        if self._actions is None:
+            self._actions = action.new_empty(kernel(action).shape, dtype=dtype)
+        return turned(action, self._actions)
 
     def one_pass(self, state: State, action: Tensor) -> OnePass | None:
         """The compiled step from a state as the one call it is, for `in_place`; None where it is none."""

@@ -1,4 +1,5 @@
 // Windows of consecutive table rows, scaled and turned to feature-major: see profiles/table.py, `read_windows`.
+// And actions, turned likewise.
 #include "vector.h"
 #include <algorithm>
 #include <vector>
@@ -54,7 +55,37 @@ void fetch(const Job& j, long n, long b) {
   }
 }
 
+// Up to W grids' actions [B, N, A] to [A, N, B].
+void turned(float* out, const float* in, long b, long agents, long width, long grids) {
+  const long size = agents * width, count = std::min<long>(W, grids - b);
+  for (long i = 0; i < size; i += W) {
+    const long some = std::min<long>(W, size - i);
+    F rows[W] = {};
+    for (long l = 0; l < count; ++l)
+      if (some == W)
+        std::memcpy(&rows[l], in + (b + l) * size + i, sizeof(F));
+      else
+        std::memcpy(&rows[l], in + (b + l) * size + i, some * sizeof(float));
+    transpose(rows);
+    for (long l = 0; l < some; ++l) {
+      const long agent = (i + l) / width, entry = (i + l) % width;
+      float* to = out + (entry * agents + agent) * grids + b;
+      if (count == W)
+        std::memcpy(to, &rows[l], sizeof(F));
+      else
+        std::memcpy(to, &rows[l], count * sizeof(float));
+    }
+  }
+}
+
 }  // namespace
+
+extern "C" void turn(float* out, const float* in, long agents, long width, long grids, int threads) {
+  const long blocks = (grids + W - 1) / W;
+  threads = worth_waking(threads, blocks);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
+  for (long k = 0; k < blocks; ++k) turned(out, in, k * W, agents, width, grids);
+}
 
 extern "C" void run(
     float* out, const float* table, const int32_t* first, const int32_t* then, const int32_t* change,

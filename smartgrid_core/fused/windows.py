@@ -1,4 +1,4 @@
-"""The reading of profile windows in C++; `smartgrid_core.profiles.table` says what it does."""
+"""In C++: reading windows of profiles, as `smartgrid_core.profiles.table` describes it, and turning actions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ TYPES = (torch.int32, torch.int32, torch.int32, torch.float32, torch.float32)
 @cache
 def reader() -> Reader | None:
     """What fills windows, compiled when first asked for; None where there is no working compiler."""
-    source = (Path(__file__).parent / "windows.cpp").read_text(encoding="utf-8")
-    try:
-        run = build.load(source.replace('#include "vector.h"', HEADER)).run
-    except build.BuildError:
+    library = _library()
+    if library is None:
         return None
+    run = library.run
     run.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_long] * 4 + [ctypes.c_int]
     run.restype = None
 
@@ -41,3 +40,25 @@ def reader() -> Reader | None:
         run(*pointers, out.shape[0], table.shape[1], *first.shape, torch.get_num_threads())
 
     return read
+
+
+def turned(action: Tensor, out: Tensor) -> Tensor:
+    """Actions [B, N, A] written to `out` [A, N, B], dense float32 like it."""
+    library, (grids, agents, width) = _library(), action.shape
+    if library is None or action.dtype is not torch.float32 or not action.is_contiguous():
+        return out.copy_(action.permute(2, 1, 0))
+    library.turn(out.data_ptr(), action.data_ptr(), agents, width, grids, torch.get_num_threads())
+    return out
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """`windows.cpp`, compiled when first asked for; None where there is no working compiler."""
+    source = (Path(__file__).parent / "windows.cpp").read_text(encoding="utf-8")
+    try:
+        library = build.load(source.replace('#include "vector.h"', HEADER))
+    except build.BuildError:
+        return None
+    library.turn.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_long] * 3 + [ctypes.c_int]
+    library.turn.restype = None
+    return library

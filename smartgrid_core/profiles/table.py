@@ -2,7 +2,7 @@
 
 A row holds everything an observation needs of one column at one time: the value now and the forecast's window
 means. The reading, not the arithmetic, bounds a step on a CPU, and rows of one prosumer lie one after the other,
-so several steps are read at once: 16 steps cost little more than one.
+so several steps are read at once: 32 steps cost little more than one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
 from smartgrid_core.profiles.types import Profiles, split_code
 
-MAX_WINDOW = 16  # steps read at once; a column's last row is repeated so often behind its end
+MAX_WINDOW = 32  # steps read at once; a column's last row is repeated so often behind its end
 _BLOCK = 1024  # windows turned to feature-major at once: they stay within a core's cache
 
 

@@ -15,7 +15,7 @@ from smartgrid_core.compiled import Compiled, graph_of
 from smartgrid_core.fused import build
 from smartgrid_core.fused.kernel import Fused
 from smartgrid_core.fused.lowering import NotLoweredError
-from smartgrid_core.fused.windows import reader
+from smartgrid_core.fused.windows import reader, turned
 from smartgrid_core.power_flow import Feeder, PowerFlow
 from smartgrid_core.profiles import table
 from tests.smartgrid_core.communities import community
@@ -291,6 +291,26 @@ def test_windows_are_read_alike(grids: int) -> None:
         assert native is not None
         native(got, *given)
         assert torch.equal(expected, got)
+
+
+@pytest.mark.parametrize("grids", [1, 16, 23, 300])
+def test_actions_are_turned_as_torch_would(grids: int) -> None:
+    for agents, width in ((1, 1), (5, 3), (13, 4)):
+        action = torch.rand(grids, agents, width)
+        out, expected = torch.empty(width, agents, grids), action.permute(2, 1, 0)
+        assert torch.equal(turned(action, out), expected)
+        assert torch.equal(turned(expected.contiguous().permute(2, 1, 0), out.zero_()), expected), "laid out otherwise"
+        assert torch.equal(turned(action.double(), out.zero_()), expected)
+
+
+def test_a_result_does_not_change_with_the_next_action() -> None:
+    sim = Simulator(community(3), 70, compile=True)
+    with torch.no_grad():
+        state, _ = sim.reset(seed=1)
+        moved, out = sim.step(state, torch.full((70, 3, sim.action_dim), 0.5))
+        before = [x.clone() for x in (out.obs, out.reward, moved.soc_kwh)]
+        sim.step(moved, torch.full((70, 3, sim.action_dim), -1.0))
+    assert all(torch.equal(a, b) for a, b in zip(before, (out.obs, out.reward, moved.soc_kwh), strict=True))
 
 
 def test_what_was_built_is_kept_and_a_failing_compiler_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
