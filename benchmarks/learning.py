@@ -48,6 +48,8 @@ VARIANTS = {
     "stability-heavy": Variant({"rewards.stability": 2.0}, "twenty times as much for the state of the grid"),
     "no-links": Variant({"links.topology": "none"}, "nobody can send anything"),
     "perfect-forecast": Variant({"forecast.kind": "perfect"}, "nothing of the next hours is unknown"),
+    "own-credit": Variant({}, "actors are credited with their own gain alone", {"ppo.credit": "own"}),
+    "team-credit": Variant({}, "actors are credited with everybody's gain", {"ppo.credit": "team"}),
     "shared": Variant({}, "one network serves all prosumers", {"share_parameters": True}),
 }
 MINUTES = {"shac": 4.0, "ippo": 5.0, "mappo": 5.0, "qmix": 5.0}  # of training a seed, on one core
