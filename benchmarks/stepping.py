@@ -6,17 +6,17 @@ import torch
 
 from benchmarks.machine import seconds_per_call
 from smartgrid_core import Simulator
-from smartgrid_core.profiles.table import MAX_WINDOW
 
-STEPS = MAX_WINDOW  # timed together, as a CPU reads so many of profiles at once; one batch of random actions for each
+STEPS = 32  # timed together, about: whole windows of profiles, as a CPU reads many steps of them at once
 
 
 def seconds_per_step(sim: Simulator, min_seconds: float) -> tuple[float, float, float]:
     """Median, minimum and maximum of a step of all grids; the simulator resets by itself."""
     state, _ = sim.reset()
+    count = sim.steps_ahead * max(1, round(STEPS / sim.steps_ahead))
     generator = torch.Generator(sim.device).manual_seed(0)
     shape = (sim.num_grids, sim.num_agents, sim.action_dim)
-    actions = [torch.empty(shape, device=sim.device).uniform_(-1, 1, generator=generator) for _ in range(STEPS)]
+    actions = [torch.empty(shape, device=sim.device).uniform_(-1, 1, generator=generator) for _ in range(count)]
 
     def steps() -> None:
         nonlocal state
@@ -25,4 +25,4 @@ def seconds_per_step(sim: Simulator, min_seconds: float) -> tuple[float, float, 
 
     with torch.no_grad():
         median, low, high = seconds_per_call(steps, min_seconds, sim.device)
-    return median / STEPS, low / STEPS, high / STEPS
+    return median / count, low / count, high / count

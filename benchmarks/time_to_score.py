@@ -99,11 +99,12 @@ def _curve(stack: Stack, budget_s: float, marks: int, score: Callable[[], float]
 
 def _print(found: Mapping[str, dict[str, Any]], minutes: float, episodes: int) -> None:
     table = Table(title=f"Score on {episodes} validation episodes of {SCENARIO}, at most {minutes:g} min of CPU time")
-    for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "best score"):
+    for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "best, where not reached"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for name, record in found.items():
         reached = record["reached_cpu_s"]
         steps = "" if reached is None else f"{record['reached_steps']:,}"
-        table.add_row(name, "not reached" if reached is None else f"{reached:,.0f}", steps, f"{record['best']:.3f}")
+        best = f"{record['best']:.3f}" if reached is None else ""
+        table.add_row(name, "not reached" if reached is None else f"{reached:,.0f}", steps, best)
     rules = ", ".join(f"{name} {score:.3f}" for name, score in next(iter(found.values()))["baselines"].items())
     wide().print(table, f"rules: {rules}")

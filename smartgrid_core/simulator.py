@@ -105,7 +105,7 @@ class Simulator:
         self.episodes = Episodes(self.config, table, events, self.links, stagger, hold_steps).to(self.device)
         self.seed_grids(seed)
         self._advance, self._advance_alone, self._course = self._step_ahead, self._step_alone, self._course_of
-        self._prefetch, steps = None, self._steps_ahead()
+        self._prefetch, steps = None, self.steps_ahead
         if compile:
             self._advance = Compiled(self._step_ahead, num_grids, self.device)
             self._course = Compiled(self._course_of, num_grids, self.device)
@@ -164,16 +164,18 @@ class Simulator:
         buses, branches = len(self.feeder.bus_names), len(self.feeder.branch_names)
         per_agent = 60 + 7 * o + 8 * k  # a reset assembles observations operation by operation
         row = 1 + len(self.config.forecast.window_edges_h)
-        window = self._steps_ahead() * (2 * n * row + 4 * row + 10)
+        window = self.steps_ahead * (2 * n * row + 4 * row + 10)
         result = n * (o + 22 + k) + buses + branches + 12
         kept = 2 * result if self._is_compiled and self.device.type == "cpu" else 0  # see fused.memory
         return 4 * (n * per_agent + 6 * buses + 6 * branches + 60 + window + kept)
 
-    def _steps_ahead(self) -> int:
+    @property
+    def steps_ahead(self) -> int:
         """Steps whose exogenous values are read at once: several on a CPU, within 512 MiB; one elsewhere."""
         if self.device.type != "cpu":
             return 1
-        a_step = 4 * self.num_grids * self.num_agents * 2 * (1 + len(self.config.forecast.window_edges_h))
+        row = 1 + len(self.config.forecast.window_edges_h)
+        a_step = 4 * self.num_grids * (self.num_agents * 2 * row + 2 * row + 5)  # as `empty_rows`
         return max(1, min(MAX_WINDOW, self.config.episode_steps, (512 << 20) // a_step))
 
     # Running it -----------------------------------------------------------------------------------------
@@ -297,6 +299,8 @@ class Simulator:
                 f"action has shape {tuple(action.shape)}: expected [{expected[0]} grids, {expected[1]} agents, "
                 f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
             )
+        if action.device != state.soc_kwh.device:
+            raise ValueError(f"action is on {action.device}, the state on {state.soc_kwh.device}: move one of them")
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
         action = self._turned(action, state.soc_kwh.dtype)
         if self._prefetch is None or torch.compiler.is_compiling():
@@ -314,7 +318,8 @@ class Simulator:
         if not kept or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return kernel(action).to(dtype).contiguous()
         if self._actions is None:
-            self._actions = action.new_empty(kernel(action).shape, dtype=dtype)
+            with torch.inference_mode(False):  # as it may be used again outside of it
+                self._actions = torch.empty(kernel(action).shape, dtype=dtype)
         return turned(action, self._actions)
 
     def one_pass(self, state: State, action: Tensor) -> OnePass | None:
@@ -339,7 +344,7 @@ class Simulator:
         return self._at_end(self.params, soc_kwh, stability, voltage_pu, self.episodes.last(self.params, start, steps))
 
     def _course_of(self, params: Params, key: Tensor, episode: Tensor, step: Tensor, row: Tensor) -> Course:
-        steps, auto_reset = self._steps_ahead(), self.auto_reset
+        steps, auto_reset = self.steps_ahead, self.auto_reset
         return self.episodes.course(params, key, episode, step, row, steps=steps, auto_reset=auto_reset)
 
     def _window(self, params: Params, state: State, room: TableRows | None) -> Ahead:
@@ -347,7 +352,7 @@ class Simulator:
         course = self._course(params, state.key, state.episode, state.step, state.row)
         plain = room is not None and type(course.row) is Tensor and self.device.type == "cpu"
         direct = plain and self._is_compiled  # else somebody may be tracing this
-        return self.episodes.ahead(course, self._steps_ahead(), room, direct)
+        return self.episodes.ahead(course, self.steps_ahead, room, direct)
 
     def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
         """A step that reads its own exogenous values: one graph from the table to the observation."""

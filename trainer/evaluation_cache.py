@@ -35,7 +35,7 @@ def source_hash() -> str:
     """Hash of smartgrid_core's source: other physics, other results, without a version to forget."""
     root = Path(smartgrid_core.__file__).parent
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".cpp", ".h")):
         digest.update(str(path.relative_to(root)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

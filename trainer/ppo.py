@@ -142,6 +142,8 @@ class Ppo:
 
         Sums are of EUR, each advantage from its own critic, and then in units of the actor's own rewards.
         """
+        if self.config.ppo.credit == "own":
+            return advantage
         return (advantage * self.reward_scale) @ self.credited / self.reward_scale
 
     def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:

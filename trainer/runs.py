@@ -138,7 +138,7 @@ class RunFolder:
 
     def prune(self, keep: int) -> None:
         """Keep the newest `keep` numbered checkpoints."""
-        numbered = sorted(p for p in self.checkpoints.iterdir() if p.name.isdigit())
+        numbered = sorted((p for p in self.checkpoints.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
         for path in numbered[: max(len(numbered) - keep, 0)]:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.report.markdown import Case, fixed, number, spread, table, times, yes
 
 
@@ -116,12 +118,14 @@ def train(cases: list[Case]) -> list[str]:
     target = scored[0]["to_score"]["target"]
     rules = ", ".join(f"{name} {fixed(score)}" for name, score in scored[0]["to_score"]["baselines"].items())
     lines += ["### To a score", "", f"Scores on validation episodes, on which rules have {rules}.", ""]
-    return lines + table(("what", f"CPU-s to {target:g}", "env-steps to it", "best score", "CPU-s in all"), (
-        (c["name"], "not reached" if s["reached_cpu_s"] is None else number(s["reached_cpu_s"]),
-         "" if s["reached_steps"] is None else f"{s['reached_steps']:,}", fixed(s["best"]),
-         number(s["curve"][-1]["cpu_s"]))
-        for c in scored for s in [c["to_score"]]
-    ))  # fmt: skip
+    columns = ("what", f"CPU-s to {target:g}", "env-steps to it", "best, where not reached", "after CPU-s")
+    return lines + table(columns, (_to_score(c["name"], c["to_score"]) for c in scored))
+
+
+def _to_score(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+    if found["reached_cpu_s"] is None:
+        return name, "not reached", "", fixed(found["best"]), number(found["curve"][-1]["cpu_s"])
+    return name, number(found["reached_cpu_s"]), f"{found['reached_steps']:,}", "", ""
 
 
 def _beside_training(c: Case) -> str:

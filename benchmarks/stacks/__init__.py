@@ -3,7 +3,8 @@
 "Equal settings" are those of `EQUAL`, for all: as many steps between updates, epochs and minibatches, networks of the
 same shape and activation, actions for one step, the environment eager. RLlib knows no batched environment and steps
 one community through `parallel_env`, compiled. What makes a learner better and not the loop faster stays each one's
-own: ours standardises its inputs, scales and shapes the reward; the peers have their libraries' defaults. So a time to
+own: ours standardises its inputs, scales and shapes the reward; the peers have their libraries' defaults, the loop in
+CleanRL's manner none of that. So a time to
 a score compares stacks as they are used, and only the steps a second compare equal work.
 """
 

@@ -1,7 +1,8 @@
 """PPO as one writes it by hand, in CleanRL's manner: plain modules, one agent after the other, everything in sight.
 
 Its choices are those of `ppo_continuous_action.py` (Huang et al., CleanRL, JMLR 23, 2022): orthogonal weights, a
-deviation that does not depend on the observation, clipped values, advantages normalised in every minibatch.
+deviation that does not depend on the observation, clipped values, advantages normalised in every minibatch. The
+wrappers that script puts around Gymnasium's environments, running scales of observations and rewards, are left out.
 """
 
 from __future__ import annotations

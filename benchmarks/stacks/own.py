@@ -32,7 +32,7 @@ def ours(config: TrainConfig) -> Stack:
         nonlocal state, obs
         collected = learner.collect(state, obs, progress)
         state, obs = collected.state, collected.obs
-        learner.update(progress)
+        settings["epochs_done"] = learner.update(progress).get("epochs")
         learner.watch.take()  # waits for a GPU
         return config.num_grids * config.horizon * learner.hold
 

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the process's memory from /proc")
 def test_memory_grows_with_the_community() -> None:
-    five, thirty = (memory.bytes_per_grid(agents, 32, 1024, False, CPU) for agents in (5, 30))
+    five, thirty = (memory.bytes_per_grid(agents, 32, 4096, False, CPU) for agents in (5, 30))
     assert five is not None
     assert thirty is not None
     assert 2 * 5 * 3 * 4 < five < thirty  # states and actions alone are more than that

@@ -146,8 +146,7 @@ def test_the_operations_of_an_update_are_those_of_its_matrix_products() -> None:
     valued = 2 * (4 + 2) * sim.num_agents  # the observation after the last decision, and those at ends of episodes
     actor, critic = (2 * (inputs * 8 + 8 * 8 + 8 * last) for last in (outputs, 1))
     forward_and_backward = 3 * (actor + critic) - 2 * 2 * inputs * 8  # inputs have no gradients
-    crediting = 2 * decisions * sim.num_agents
-    assert update.flop(learner) == decisions * 3 * forward_and_backward + valued * critic + crediting
+    assert update.flop(learner) == decisions * 3 * forward_and_backward + valued * critic
 
 
 def test_a_run_that_makes_no_update_is_told_with_its_last_words() -> None:

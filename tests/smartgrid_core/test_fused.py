@@ -313,6 +313,22 @@ def test_a_result_does_not_change_with_the_next_action() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, (out.obs, out.reward, moved.soc_kwh), strict=True))
 
 
+def test_actions_of_another_kind_than_the_first_are_taken_too() -> None:
+    """Their memory, made in inference mode, serves outside of it; on another device they are refused in words."""
+    sim = Simulator(community(3), 70, compile=True)
+    action = torch.rand(70, 3, sim.action_dim)
+    with torch.inference_mode():
+        state, _ = sim.reset(seed=1)
+        sim.step(state, action)
+    with torch.no_grad():
+        state, _ = sim.reset(seed=1)
+        _, expected = sim.step(state, action)
+        _, found = sim.step(state, action.permute(2, 1, 0).contiguous().permute(2, 1, 0))
+        assert torch.equal(expected.obs, found.obs)
+        with pytest.raises(ValueError, match="action is on meta, the state on cpu"):
+            sim.step(state, action.to("meta"))
+
+
 def test_what_was_built_is_kept_and_a_failing_compiler_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "user_cache_path", lambda _: tmp_path)
     text = 'extern "C" int answer() { return 42; }'
