@@ -319,7 +319,7 @@ class Simulator:
             return kernel(action).to(dtype).contiguous()
         if self._actions is None:
             with torch.inference_mode(False):  # as it may be used again outside of it
-                self._actions = torch.empty(kernel(action).shape, dtype=dtype)
+                self._actions = torch.empty(kernel(action).shape, dtype=dtype, device="cpu")
         return turned(action, self._actions)
 
     def one_pass(self, state: State, action: Tensor) -> OnePass | None:

@@ -327,6 +327,10 @@ def test_actions_of_another_kind_than_the_first_are_taken_too() -> None:
         assert torch.equal(expected.obs, found.obs)
         with pytest.raises(ValueError, match="action is on meta, the state on cpu"):
             sim.step(state, action.to("meta"))
+        sim._actions = None
+        with torch.device("meta"):  # torch's default where it says nothing else
+            _, found = sim.step(state, action)
+        assert torch.equal(expected.obs, found.obs)
 
 
 def test_what_was_built_is_kept_and_a_failing_compiler_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
