@@ -108,21 +108,19 @@ def run(
             for algorithm in algorithms:
                 length = MINUTES[algorithm] if minutes is None else minutes
                 name = f"{scenario}-{variant}-{algorithm}-{length:g}min" + ("" if device == "cpu" else f"-{device}")
-                of_training = {"max_minutes": length, "threads": 1, "clock": _clock(device)}
-                of_training |= VARIANTS[variant].training
-                settings = of_training | VARIANTS[variant].overrides
+                settings = _of_training(variant, length, device) | VARIANTS[variant].overrides
                 command = ["--scenario", scenario, "--algorithm", algorithm, "--device", device]
                 command += ["--seeds", str(seeds), "--jobs", str(jobs), *options]
                 command += [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
-                adapted = GridConfig.load(scenario, **VARIANTS[variant].overrides)
+                train, adapted = settings_now(scenario, variant, algorithm, length, device)
                 if not options:
-                    train = load_train_config(device, {"algorithm": algorithm, **of_training})
-                    _same(out / name, scaled_to(train, adapted.num_agents, list(of_training)), adapted)
+                    _same(out / name, train, adapted)
                 content, board = _trained(out / name, command, seeds)
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
                     "command": shown(command),
                     "trained": _time_of(out / name / "seeds.json"), "scored_at": COMMIT,
+                    "settings": _stored(out / name),
                 }  # fmt: skip
                 case["decision"] = decision_us(adapted, out / name)
                 records.append(case | _figures(content, board))
@@ -130,9 +128,38 @@ def run(
     return records
 
 
-def _clock(device: str) -> str:
-    """On a GPU the process waits, and its CPU time says little."""
-    return "cpu" if device == "cpu" else "wall"
+def settings_now(
+    scenario: str, variant: str, algorithm: str, minutes: float, device: str
+) -> tuple[TrainConfig, GridConfig]:
+    """What a case is trained with today, its seed apart."""
+    given, adapted = _of_training(variant, minutes, device), GridConfig.load(scenario, **VARIANTS[variant].overrides)
+    train = load_train_config(device, {"algorithm": algorithm, **given})
+    return scaled_to(train, adapted.num_agents, list(given)), adapted
+
+
+def changed_since(case: dict[str, Any]) -> list[str]:
+    """Settings by which a case was trained that are no longer today's: its figures are of other presets."""
+    then = case["settings"]
+    now = settings_now(case["scenario"], case["variant"], case["algorithm"], case["minutes"], then["train"]["device"])
+    return _differing(then, *now)
+
+
+def _of_training(variant: str, minutes: float, device: str) -> dict[str, Any]:
+    """Options of the trainer; on a GPU the process waits, and its CPU time says little."""
+    clock = "cpu" if device == "cpu" else "wall"
+    return {"max_minutes": minutes, "threads": 1, "clock": clock} | VARIANTS[variant].training
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """Every hyperparameter of a case, and its scenario, as its first run has them."""
+    return json.loads((folder / "seed-0" / "config.json").read_text(encoding="utf-8"))
+
+
+def _differing(stored: dict[str, Any], train: TrainConfig, scenario: GridConfig) -> list[str]:
+    """Fields that differ between stored settings and others, seeds apart."""
+    then = TrainConfig.model_validate(stored["train"]).model_copy(update={"seed": train.seed})
+    pairs = ((then, train), (GridConfig.model_validate(stored["scenario"]), scenario))
+    return [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
 
 
 def merged(path: Path | None, cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,11 +209,7 @@ def _same(folder: Path, train: TrainConfig, scenario: GridConfig) -> None:
         ConfigError: which fields differ.
     """
     for path in sorted(folder.glob("seed-*/config.json")):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        then = TrainConfig.model_validate(stored["train"]).model_copy(update={"seed": train.seed})
-        pairs = ((then, train), (GridConfig.model_validate(stored["scenario"]), scenario))
-        differ = [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
-        if differ:
+        if differ := _differing(json.loads(path.read_text(encoding="utf-8")), train, scenario):
             raise ConfigError(
                 f"{path} is of other settings ({', '.join(differ)}): remove {folder}, or give another --out"
             )

@@ -58,6 +58,7 @@ class Ppo:
         self.credited = credited(own.credit, sim.links.pairs, n).to(sim.device)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False
+        self.reads_alike = False  # whether critics read what actors read, in the same units
 
     def _make_critic(self, num_agents: int, inputs: int) -> Critic:
         raise NotImplementedError
@@ -88,6 +89,12 @@ class Ppo:
             self.actor.network.standardise(obs, least)
             self.critic.standardise(obs, least)
             self.scaled = True
+            self._compare_units()
+
+    def _compare_units(self) -> None:
+        """Once, as it waits for the device: after a warm start actors and critics may read in other units."""
+        critic = self.critic
+        self.reads_alike = isinstance(critic, StackedMLP) and critic.reads_as(self.actor.network)
 
     def update(self, progress: float) -> dict[str, Any]:
         """One PPO iteration on the batch; returns diagnostics, per-agent ones as [N] tensors."""
@@ -129,13 +136,9 @@ class Ppo:
         advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
         explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
         valued = valued[:, : r.truncated.numel()].contiguous()
-        seen = valued if self._reads_alike() else self.actor.network.read(r.obs).contiguous()
+        seen = valued if self.reads_alike else self.actor.network.read(r.obs).contiguous()
         every = (r.action, r.log_prob, standardised(self._credit(advantage)), target)
         return Batch(seen, valued, *(x.flatten(0, 1).transpose(0, 1).contiguous() for x in every)), explained
-
-    def _reads_alike(self) -> bool:
-        """Whether critics read what actors read, in the same units: after a warm start they may differ."""
-        return isinstance(self.critic, StackedMLP) and self.critic.reads_as(self.actor.network)
 
     def _credit(self, advantage: Tensor) -> Tensor:
         """What each actor is credited with, [T, B, N], given the advantages for each prosumer's own rewards.
@@ -177,3 +180,4 @@ class Ppo:
         self.pace = saved.get("pace", 1.0)  # this and the next are absent where an older version saved
         self.actor.network.units_kept = saved.get("units_kept", False)
         self.generator.set_state(saved["generator"])
+        self._compare_units()

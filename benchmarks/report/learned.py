@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.learning import VARIANTS
+from benchmarks.learning import VARIANTS, changed_since
 from benchmarks.report.markdown import Case, fixed, table
 
 
@@ -21,11 +21,17 @@ def learning(cases: list[Case]) -> list[str]:
         columns = ("", "score, median", "mean", "95 % interval", "min … max", "minutes on a core", "cost EUR",
                    "stability", "peak kW", "transferred kWh", "Gini")  # fmt: skip
         lines += table(columns, (row for _, row in sorted(rows, key=lambda item: -(item[0] or 0.0))))
-        lines += [f"- `{c['command']}` (trained {c['trained'][:10]})" if "trained" in c else f"- `{c['command']}`"
-                  for c in group]  # fmt: skip
+        lines += [f"- `{c['command']}` ({_when(c)})" for c in group]
         lines += [_decision(c) for c in group if "decision" in c]
         lines.append("")
     return lines + _differences(cases)
+
+
+def _when(case: Case) -> str:
+    """When it was trained, and which settings have changed since."""
+    changed = changed_since(case)
+    since = f"; {', '.join(f'`{name}`' for name in changed)} changed since" if changed else ""
+    return f"trained {case['trained'][:10]}{since}"
 
 
 def _differences(cases: list[Case]) -> list[str]:

@@ -33,6 +33,8 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert case["summary"]["transferred_kwh"]["max"] == 0  # nobody is linked
     assert {"optimum", "time-of-use", "mpc-noisy"} <= {row["name"] for row in case["baselines"]}
     assert "--links.topology" in case["command"]
+    assert case["settings"]["train"]["num_grids"] == 4
+    assert case["settings"]["scenario"]["links"]["topology"] == "none"
     assert "shac, 2 seeds" in capsys.readouterr().out
 
     monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
@@ -55,6 +57,17 @@ def test_runs_of_other_settings_are_refused(tmp_path: Path) -> None:
     cheaper = GridConfig.load("community-5", **{"tariff.import_eur_per_kwh": 0.1})
     with pytest.raises(ConfigError, match=r"\(gamma, tariff\): remove"):
         learning._same(tmp_path, train.model_copy(update={"gamma": 0.9}), cheaper)
+
+
+def test_figures_of_former_presets_are_told() -> None:
+    """Results are kept case by case; what a case was trained with is in it, so that a later preset cannot claim it."""
+    of = {"scenario": "community-5", "variant": "cost-only", "algorithm": "shac", "minutes": 4.0}
+    train, grid = learning.settings_now(*of.values(), "cpu")  # type: ignore[arg-type]
+    stored = {"train": train.model_dump(mode="json") | {"seed": 7}, "scenario": grid.model_dump(mode="json")}
+    assert learning.changed_since(of | {"settings": stored}) == []
+    stored["train"]["gamma"] = 0.9
+    stored["scenario"]["rewards"]["cost"] = 3.0
+    assert learning.changed_since(of | {"settings": stored}) == ["gamma", "rewards"]
 
 
 def test_results_grow_case_by_case(tmp_path: Path) -> None:

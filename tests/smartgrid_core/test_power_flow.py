@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from smartgrid_core.power_flow import Feeder, PowerFlow, PowerFlowResult
+from tests.host_and_device import HostSyncs
 from tests.smartgrid_core.pandapower_reference import (
     NETWORKS,
     SIMBENCH_CODES,
@@ -278,20 +278,6 @@ def test_gradient_of_the_impedance_scale() -> None:
         return flow(p, 0.2 * p, impedance_scale=scale)[:4]
 
     assert torch.autograd.gradcheck(outputs, (scale,), eps=1e-5, atol=1e-6)
-
-
-class HostSyncs(TorchDispatchMode):
-    """Counts the operations that make the host wait for the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = str(func)
-        if any(word in name for word in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")):
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
 
 
 ALL_OPTIONS = {

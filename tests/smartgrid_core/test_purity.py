@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from smartgrid_core import GridConfig, Simulator, list_scenarios
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import State
+from tests.host_and_device import HostSyncs, OneDevice
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401
 
 torch.set_num_threads(1)
@@ -53,25 +54,6 @@ def scenario(name: str) -> GridConfig:
 # Host synchronisation -----------------------------------------------------------------------------------
 
 
-class HostSyncs(TorchDispatchMode):
-    """Records operations that make the host wait for the device."""
-
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal.default", "unique", "item")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = str(func)
-        forbidden = any(word in name for word in self.FORBIDDEN)
-        if "aten.index" in name and "index_" not in name:
-            forbidden |= any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1])
-        if forbidden:
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
 def test_the_counter_counts() -> None:
     x = torch.arange(4.0)
     with HostSyncs() as syncs:
@@ -109,6 +91,28 @@ def test_shapes_alone_are_enough_for_a_step() -> None:
         sim.reset(mask=torch.ones(4, dtype=torch.bool), state=after)
     assert out.obs.shape == (4, 3, sim.observation_dim)
     assert out.reward.shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", [*list_scenarios(), "wild"])
+def test_a_step_stays_on_its_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's meta device stands for a GPU: what is made elsewhere by mistake does not mix with what is there."""
+    if name != "wild":
+        monkeypatch.undo()  # scenarios use their own profiles
+    sim = Simulator(wild() if name == "wild" else scenario(name), 3, "meta", auto_reset=True, stagger=True)
+    with OneDevice():
+        state, obs = sim.reset()
+        action = torch.zeros(3, sim.num_agents, sim.action_dim, device="meta")
+        for _ in range(2):
+            state, out = sim.step(state, action)
+        sim.reset(mask=torch.ones(3, dtype=torch.bool, device="meta"), state=state)
+        sim.seed_grids(7)
+    tensors = [x for x in tree_leaves((state, obs, out)) if isinstance(x, torch.Tensor)]
+    assert {x.device.type for x in tensors} == {"meta"}
+
+
+def test_devices_do_not_mix() -> None:
+    with OneDevice(), pytest.raises(RuntimeError, match="cpu, meta"):
+        torch.zeros(2, device="meta") @ torch.zeros(2)
 
 
 def test_a_step_leaves_its_arguments_alone() -> None:
