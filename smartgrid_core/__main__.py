@@ -134,11 +134,11 @@ def describe(simulator: Simulator) -> dict[str, Any]:
 
 def _prosumer(index: int, agent: ProsumerConfig, config: GridConfig, bus: str) -> dict[str, Any]:
     """One row; None where the data, not the scenario, decide."""
-    synthetic = config.profiles.source == "synthetic"
-    annual, typical = agent.annual_demand_kwh, TYPICAL_ANNUAL_KWH[agent.archetype]
+    synthetic, measured = config.profiles.source == "synthetic", config.profiles.source == "csv"
+    annual, typical = None if measured else agent.annual_demand_kwh, TYPICAL_ANNUAL_KWH[agent.archetype]
     if annual is None and synthetic:
         annual = (typical, typical)
-    solar = agent.solar.capacity_kwp if agent.solar else (0.0, 0.0) if synthetic else None
+    solar = agent.solar.capacity_kwp if agent.solar and not measured else (0.0, 0.0) if synthetic else None
     return {
         "id": f"agent_{index}",
         "name": agent.name,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from smartgrid_core import rng
 from smartgrid_core.config import EventConfig
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import Conditions
 
 if TYPE_CHECKING:
@@ -24,8 +25,16 @@ class Events(nn.Module):
     branches: Tensor
 
     def __init__(self, events: tuple[EventConfig, ...], num_branches: int, agent_paths: Tensor, steps_per_day: int):
-        """agent_paths: [M, N] 0/1, branch on the path from the slack bus to the agent's bus."""
+        """agent_paths: [M, N] 0/1, branch on the path from the slack bus to the agent's bus.
+
+        Raises:
+            ConfigError: an outage of a branch that is not there.
+        """
         super().__init__()
+        for i, event in enumerate(events):
+            if event.kind == "branch_outage" and not (event.branch or 1) < num_branches:
+                there = f"1 … {num_branches - 1}" if num_branches > 1 else "none: the feeder's only branch feeds it all"
+                raise ConfigError(f"events.{i}.branch = {event.branch}: branches that can open are {there}")
         self.events = events
         self.num_branches = num_branches
         self.steps_per_day = steps_per_day

@@ -45,8 +45,8 @@ def place_agents(feeder: Feeder, wanted: Sequence[str | int | None]) -> np.ndarr
         ConfigError: a bus that the feeder does not have, or the slack bus.
     """
     names = list(feeder.bus_names)
-    first_load = 1 if len(names) == 2 else 2  # bus 0 is the slack, bus 1 the low-voltage busbar
-    free = [i for i in range(len(names)) if i != feeder.slack][first_load - 1 :]
+    busbar = int(feeder.to_bus[0])  # behind the transformer, wherever a file lists it
+    free = [i for i in range(len(names)) if i not in (feeder.slack, busbar)] or [busbar]
     spread = np.linspace(0, len(free) - 1, num=len(wanted)).round().astype(int)
     buses = []
     for k, bus in enumerate(wanted):

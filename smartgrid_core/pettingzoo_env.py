@@ -89,7 +89,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         scenario: name or path of a scenario, or a GridConfig.
         render_mode: None, "ansi" (a table) or "rgb_array" (a picture; needs matplotlib).
         split: weeks of the data the episodes come from: train, validation, test or all.
-        compile: compile the step: a few seconds at the first one, then fifty times as fast.
+        compile: compile the step: a few seconds at the first one, then thirty times as fast.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 
     Raises:

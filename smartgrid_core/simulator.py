@@ -24,6 +24,7 @@ from smartgrid_core.network import Network, electrical_distance, load_feeder, pl
 from smartgrid_core.outcome import OF_STATE, OnePass, Outcome, unfold
 from smartgrid_core.params import build_params
 from smartgrid_core.perturbations import cause
+from smartgrid_core.precision import check_precision
 from smartgrid_core.prefetch import Prefetch, Upcoming
 from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.table import MAX_WINDOW, ProfileTable, TableRows, empty_rows
@@ -58,6 +59,9 @@ class Simulator:
         compile: compile the step when the first is taken: on a CPU one pass over the grids in C++, in a few seconds;
             elsewhere and where gradients are recorded by torch.compile; eager, with a notice, without a compiler.
 
+    A step is a function of its arguments, but one simulator serves one thread at a time: memory that nobody sees is
+    used again from step to step.
+
     Raises:
         ConfigError: an argument or the scenario cannot be used, or the batch does not fit into memory.
     """
@@ -83,11 +87,7 @@ class Simulator:
             raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
         if not isinstance(hold_steps, int) or hold_steps < 1:
             raise ConfigError(f"hold_steps = {hold_steps!r}: expected a whole number ≥ 1")
-        if torch.get_default_dtype() != torch.float32:
-            raise ConfigError(
-                f"torch's default dtype is {torch.get_default_dtype()}, but a step is computed in 32 bits: call "
-                "torch.set_default_dtype(torch.float32) before, and give other tensors their dtype where they are made"
-            )
+        check_precision(self.config.network.power_flow)
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
         agents = self.config.agents
@@ -183,7 +183,8 @@ class Simulator:
     def seed_grids(self, seed: int | Sequence[int] | Tensor, mask: Tensor | None = None) -> None:
         """Key every grid: one seed for the run (grids differ by their global id), or one seed per grid.
 
-        With one seed per grid, a grid is the same episode wherever its seed stands in the list.
+        With one seed per grid, a grid is the same episode wherever its seed stands in the list. What is drawn per grid
+        (`Params`) is in new tensors afterwards, weights apart: a CUDA graph captured before goes on with the old ones.
         """
         ids = torch.arange(self.first_grid, self.first_grid + self.num_grids, device=self.device)
         seeds = torch.as_tensor(seed, dtype=torch.int64, device=self.device)
@@ -231,7 +232,7 @@ class Simulator:
         Args:
             seed: key the grids anew (see `seed_grids`); None keeps their keys.
             mask: [B] bool, grids to reset; needs `state`. None resets all.
-            state: None starts every grid at its episode 0; given, the grids reset go on to their next episode.
+            state: given, and no seed, the grids reset go on to their next episode; else they start at episode 0.
 
         Returns:
             state, obs [B, N, O].
@@ -245,7 +246,7 @@ class Simulator:
         if mask is None:
             self.events.by_hand = None
         zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
-        episode = zero if state is None else state.episode + 1
+        episode = zero if state is None or seed is not None else state.episode + 1
         counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
         fresh = self.episodes.begin(self.params, self.key, episode, counters)
         if mask is not None and state is not None:
@@ -304,9 +305,9 @@ class Simulator:
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
         action = self._turned(action, state.soc_kwh.dtype)
         if self._prefetch is None or torch.compiler.is_compiling():
-            outcome, last = self._advance_alone(self.params, state, action)
-            moved, out = unfold(state, outcome)
-            return moved, out._replace(final=partial(self._final_obs, self.params, out, lambda: last))
+            moved, out = unfold(state, self._advance_alone(self.params, state, action))
+            last = partial(self.episodes.last, self.params, state, 1)
+            return moved, out._replace(final=partial(self._final_obs, self.params, out, last))
         window = self._prefetch.window(self.params, state)
         moved, out = unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
@@ -354,12 +355,12 @@ class Simulator:
         direct = plain and self._is_compiled  # else somebody may be tracing this
         return self.episodes.ahead(course, self.steps_ahead, room, direct)
 
-    def _step_alone(self, params: Params, state: State, action: Tensor) -> tuple[Outcome, Exogenous]:
+    def _step_alone(self, params: Params, state: State, action: Tensor) -> Outcome:
         """A step that reads its own exogenous values: one graph from the table to the observation."""
         moment = (state.key, state.episode, state.step, state.row)
         ahead = self.episodes.ahead(self.episodes.course(params, *moment, steps=1, auto_reset=self.auto_reset), 1)
         upcoming = Upcoming(ahead.rows.steps()[0], ahead.soc_kwh, ahead.row)
-        return self._step_ahead(params, state, action, upcoming), self.episodes.last(params, state, 1)
+        return self._step_ahead(params, state, action, upcoming)
 
     def _step_ahead(self, params: Params, state: State, action: Tensor, upcoming: Upcoming) -> Outcome:
         """A step whose exogenous values are at hand."""

@@ -101,7 +101,7 @@ class TrainConfig(_Settings):
     warm_start: str | None = None
     """Run folder, checkpoint or shipped policy whose actors this run begins with; None: drawn weights."""
     compile: bool = False
-    """Run the simulator's step through torch.compile; pays off in long runs."""
+    """Compile the simulator's step, on a CPU to one pass in C++ (`smartgrid_core.compiled`); pays off in long runs."""
 
     num_grids: PositiveInt = 256
     """Communities simulated in parallel, by each process where torchrun starts several."""

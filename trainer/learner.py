@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from smartgrid_core import Simulator, State
@@ -31,6 +32,7 @@ class Learner(Protocol):
     experience_bytes: int  # memory the experience takes, with its graph where there is one
     kept_bytes: int  # part of it that a checkpoint holds
     activation_bytes: int  # memory networks take at their peak, in acting or learning
+    generator: torch.Generator  # draws minibatches, on the CPU
     watch: Stopwatch  # counts the simulator's steps in `collect` towards "env"
 
     @property

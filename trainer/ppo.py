@@ -69,10 +69,11 @@ class Ppo:
             self.sim.step(state, torch.zeros_like(self.rollout.action[0]))
 
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
-        """One batch by the policy with exploration."""
-        collected = self.rollout.collect(self.act, state, obs)
-        self._fix_scales(self.rollout.obs, self.rollout.reward)
-        return collected
+        """One batch by the policy with exploration; the first is taken twice, as the first gives the inputs' units."""
+        if not self.scaled:
+            self.rollout.collect(self.act, state, obs)
+            self._fix_scales(self.rollout.obs, self.rollout.reward)
+        return self.rollout.collect(self.act, state, obs)
 
     def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Sampled action [B, N, A] and its log-probability [B, N]."""
@@ -82,14 +83,13 @@ class Ppo:
 
     @torch.no_grad()
     def _fix_scales(self, obs: Tensor, reward: Tensor) -> None:
-        """Take units from the first batch, once: spreads of rewards [T, B, N] and inputs [T, B, N, O] per agent."""
-        if not self.scaled:
-            self.reward_scale.copy_(moments(reward, (0, 1))[1].clamp_min(1e-4))
-            least = least_spread(self.sim.observation_entries)
-            self.actor.network.standardise(obs, least)
-            self.critic.standardise(obs, least)
-            self.scaled = True
-            self._compare_units()
+        """Take units from the first batch: spreads of rewards [T, B, N] and inputs [T, B, N, O] per agent."""
+        self.reward_scale.copy_(moments(reward, (0, 1))[1].clamp_min(1e-4))
+        least = least_spread(self.sim.observation_entries)
+        self.actor.network.standardise(obs, least)
+        self.critic.standardise(obs, least)
+        self.scaled = True
+        self._compare_units()
 
     def _compare_units(self) -> None:
         """Once, as it waits for the device: after a warm start actors and critics may read in other units."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from smartgrid_core import State
 from trainer import distributed
@@ -27,12 +28,13 @@ def shape(training: Training) -> dict[str, Any]:
 
 
 def take(training: Training) -> dict[str, Any]:
-    """What this rank puts into a checkpoint."""
-    return {
+    """What this rank puts into a checkpoint; of several ranks on the CPU, as the first has not the others' GPUs."""
+    taken = {
         "world_size": distributed.world_size(), "shape": shape(training), "learner": training.learner.state_dict(),
         "state": dict(training.state._asdict()), "obs": training.obs, "rng": _rng_state(training.device),
         **{name: getattr(training, name) for name in COUNTERS},
     }  # fmt: skip
+    return taken if distributed.world_size() == 1 else tree_map_only(Tensor, Tensor.cpu, taken)
 
 
 def put_back(training: Training, saved: dict[str, Any]) -> str:
@@ -55,12 +57,20 @@ def _put_back(training: Training, saved: dict[str, Any]) -> str:
     training.saved_at, training.saved_s = training.iteration, training.seconds
     before, now = saved.get("world_size", 1), distributed.world_size()
     if before != now:
-        distributed.seed_rank(training.config.seed + training.iteration)
+        _draw_anew(training)
         return f"resumed with {now} processes a run of {before}: weights go on, grids start afresh"
     training.state = State(**{k: v.to(training.device) for k, v in saved["state"].items()})
     training.obs = saved["obs"].to(training.device)
     _set_rng_state(saved["rng"], training.device)
     return f"resumed at iteration {training.iteration}"
+
+
+def _draw_anew(training: Training) -> None:
+    """Of a run with another number of ranks: on none do the noise and the minibatches of its beginning come again."""
+    seed = training.config.seed + 1 + training.iteration  # the run itself began with its own
+    torch.manual_seed(seed)
+    distributed.seed_rank(seed)
+    training.learner.generator.set_state(distributed.generator(seed).get_state())
 
 
 def _rng_state(device: torch.device) -> dict[str, Tensor]:

@@ -28,9 +28,9 @@ class Stopwatch:
         """Count what is inside towards `part`."""
         if self.device.type == "cuda":
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
+            start.record(torch.cuda.current_stream(self.device))
             yield
-            end.record()
+            end.record(torch.cuda.current_stream(self.device))
             self.events.append((part, start, end))
         else:
             start_s = self.clock()

@@ -69,11 +69,13 @@ class ProsumerConfig(Model):
     archetype: Archetype = "residential"
     """Shape of the synthetic demand."""
     annual_demand_kwh: Quantity | None = None
-    """Energy used in a year. None: the archetype's typical value (synthetic) or the data's own (simbench, csv)."""
+    """Energy used in a year. None: the archetype's typical value (synthetic) or the data's own (simbench). What a csv
+    file says stands; a range varies it by as much around the range's middle."""
     demand_scale: Quantity = (1.0, 1.0)
     """Factor on the whole demand series."""
     solar: SolarConfig | None = None
-    """Solar generator. None: none (synthetic) or the data's own (simbench, csv)."""
+    """Solar generator. None: none (synthetic) or the data's own (simbench). What a csv file says stands, as with
+    demand."""
     battery: BatteryConfig = BatteryConfig()
     """Battery; capacity_kwh = 0 for none."""
     trade_kw: Quantity = (8.0, 8.0)

@@ -1,9 +1,10 @@
-"""The profiles a configuration asks for, built once per process."""
+"""The profiles a configuration asks for, built once per process, and again where a file of theirs has changed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,17 @@ def load_profiles(config: GridConfig) -> LoadedProfiles:
         ProfileError: faulty data, with file, row and column.
     """
     key = config.model_dump_json(include={"prosumers", "profiles", "step_minutes", "network"})
-    return _load(key, _Holder(config))
+    files = (config.profiles.path, config.profiles.price_path) if config.profiles.source == "csv" else ()
+    return _load(key, tuple(_version(path) for path in files), _Holder(config))
+
+
+def _version(path: Path | None) -> tuple[int, ...]:
+    """What changes when a file is written anew; nothing for one that is not there, which its reader tells."""
+    try:
+        found = Path(path or "").stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _Holder:
@@ -51,7 +62,7 @@ class _Holder:
 
 
 @lru_cache(maxsize=4)
-def _load(_key: str, holder: _Holder) -> LoadedProfiles:
+def _load(_key: str, _versions: tuple[tuple[int, ...], ...], holder: _Holder) -> LoadedProfiles:
     config = holder.config
     return {"synthetic": _synthetic, "simbench": _simbench, "csv": _csv}[config.profiles.source](config)
 
@@ -71,12 +82,8 @@ def _simbench(config: GridConfig) -> LoadedProfiles:
 
     agents = config.agents
     solar = [None if a.solar is None else middle(a.solar.capacity_kwp) for a in agents]
-    own = all(kwp is None for kwp in solar)
     code = config.profiles.code or ""
-    profiles, people = simbench_profiles(
-        code, prosumers=len(agents), solar_kwp=None if own else [kwp or 0.0 for kwp in solar],
-        step_minutes=config.step_minutes,
-    )  # fmt: skip
+    profiles, people = simbench_profiles(code, prosumers=len(agents), solar_kwp=solar, step_minutes=config.step_minutes)
     wanted = [None if a.annual_demand_kwh is None else middle(a.annual_demand_kwh) for a in agents]
     factors = [1.0 if w is None else w / max(p.annual_demand_kwh, 1e-9) for w, p in zip(wanted, people, strict=True)]
     scaled = replace(profiles, demand_scale=profiles.demand_scale * np.array(factors, dtype=np.float32))

@@ -91,7 +91,7 @@ def simbench_profiles(
     code: str,
     *,
     prosumers: Sequence[str] | int | None = None,
-    solar_kwp: Sequence[float] | float | None = None,
+    solar_kwp: Sequence[float | None] | float | None = None,
     demand_shifts_weeks: Sequence[int] = (0, 4, 8, 44, 48),
     generation_shifts_weeks: Sequence[int] = (0, 4, 48),
     step_minutes: int = STEP_MINUTES,
@@ -107,7 +107,8 @@ def simbench_profiles(
     Args:
         code: e.g. "1-LV-rural1--0-sw"; `SIMBENCH_CODES` lists all.
         prosumers: names of loads, or how many from the first on; None for all.
-        solar_kwp: kWp of each prosumer, or one value for all; None for the grid's own (0 where none stands).
+        solar_kwp: kWp of each prosumer, or one value for all; None, for all or for some of them, for the grid's own
+            (0 where none stands).
             A prosumer without PV of its own uses one of the grid's PV profiles.
         demand_shifts_weeks, generation_shifts_weeks: multiples of 4 weeks.
         step_minutes: 15, 30 or 60; longer steps take means.
@@ -205,7 +206,7 @@ def _customers(data: _GridData, prosumers: Sequence[str] | int | None) -> tuple[
 
 
 def _describe(
-    data: _GridData, base: list[int], attached: list[list[int]], solar_kwp: Sequence[float] | float | None
+    data: _GridData, base: list[int], attached: list[list[int]], solar_kwp: Sequence[float | None] | float | None
 ) -> tuple[list[SimbenchProsumer], np.ndarray, list[int]]:
     """Agents, their kWp [N], and the row of each one's PV profile in `solar_profile_values`."""
     rows = {str(name): row for row, name in enumerate(data.solar_profile_names)}
@@ -218,12 +219,12 @@ def _describe(
         largest = here[data.solar_kwp[here].argmax()] if here.size else None
         solar.append(rows[str(data.solar_profile[largest])] if largest is not None else agent % len(rows))
     if solar_kwp is not None:
-        given = np.asarray(solar_kwp, np.float64)
-        if given.shape not in ((), (len(base),)) or not np.isfinite(given).all() or (given < 0).any():
+        wanted = [solar_kwp] * len(base) if isinstance(solar_kwp, int | float) else list(solar_kwp)
+        if len(wanted) != len(base) or any(w is not None and not 0 <= w < np.inf for w in wanted):
             raise ProfileError(
                 f"solar_kwp = {solar_kwp}: expected one number >= 0, or one for each of {len(base)} agents"
             )
-        kwp = np.broadcast_to(given, kwp.shape).copy()
+        kwp = np.array([own if w is None else w for own, w in zip(kwp, wanted, strict=True)], np.float64)
     people = []
     for agent, load in enumerate(base):
         series = _demand_series(data, _demand_key(data, load, attached[agent])) * data.load_kw[load]

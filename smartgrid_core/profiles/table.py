@@ -63,7 +63,7 @@ def _read_in_blocks(
         first_, then_, switch_, scale_, scale_then_ = (
             x.index_select(-1, ending) for x in (first, then, switch, scale, scale_then)
         )
-        pieced = _row_by_row(table, first_, then_, switch_, scale_, scale_then_, steps).reshape(-1, steps * width)
+        pieced = row_by_row(table, first_, then_, switch_, scale_, scale_then_, steps).reshape(-1, steps * width)
         where = (torch.arange(first.shape[0])[:, None] * first.shape[1] + ending).reshape(-1)
         factor = factor.index_fill(0, where, 1.0)
         bounds = torch.searchsorted(where, torch.tensor([*starts, at.shape[0]])).tolist()
@@ -74,19 +74,13 @@ def _read_in_blocks(
         torch.mul(block.T, factor[i : i + _BLOCK], out=columns[:, i : i + _BLOCK])
 
 
-@read_windows.register_kernel("cuda")
-def read_rows(
-    out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
-) -> None:
-    """`read_windows` for devices that hide the latency of scattered reads."""
-    rows = _row_by_row(table, first, then, switch, scale, scale_then, out.shape[0])
-    out.copy_(rows.permute(2, 3, 0, 1))
-
-
-def _row_by_row(
+def row_by_row(
     table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor, steps: int
 ) -> Tensor:
-    """`read_windows` a row at a time, [N, B, S, F]."""
+    """What `read_windows` reads, a row at a time, [N, B, S, F]; arguments as there.
+
+    For devices that hide the latency of scattered reads, as plain operations that a compiler fuses with others.
+    """
     s = torch.arange(steps, device=first.device, dtype=first.dtype)
     before = s < switch[:, None]
     rows = torch.where(before, first[..., None] + s, then[..., None] + (s - switch[:, None]))
@@ -250,13 +244,17 @@ class ProfileTable(nn.Module):
         )  # fmt: skip
 
     def follow(self, route: Route, steps: int, out: TableRows | None = None, direct: bool = False) -> TableRows:
-        """Rows of S consecutive steps; `out`, from `empty_rows`, is filled, None takes new memory.
+        """Rows of S consecutive steps; on a CPU `out`, from `empty_rows`, is filled, None takes new memory.
 
         `direct`: past torch's dispatch, which takes longer than the reading of a few windows; on a CPU, where nothing
         is traced or recorded.
         """
-        out = empty_rows(self, steps, *route.demand.first.shape) if out is None else out
         tables = (self.demand_rows, self.generation_rows, self.time_rows)
+        if self.time_rows.device.type != "cpu":
+            legs = zip(tables, route[:3], strict=True)
+            found = (row_by_row(table, *leg[:2], route.switch, *leg[2:], steps) for table, leg in legs)
+            return TableRows(*(rows.permute(2, 3, 0, 1).contiguous() for rows in found))
+        out = empty_rows(self, steps, *route.demand.first.shape) if out is None else out
         for to, table, leg in zip(out, tables, route[:3], strict=True):
             (_read if direct else read_windows)(to, table, *leg[:2], route.switch, *leg[2:])
         return out

@@ -69,6 +69,19 @@ def test_a_fault_is_named(overrides: dict[str, Any], words: list[str]) -> None:
         assert word in str(caught.value), f"{word!r} is not in: {caught.value}"
 
 
+@pytest.mark.usefixtures("quick_profiles")
+def test_an_outage_needs_a_branch_that_can_open() -> None:
+    """Which there are the feeder says, so it is asked; an event that never comes would be overlooked."""
+    for branch, buses, told in (
+        (99, 8, r"events\.0\.branch = 99.*1 … 6"),
+        (None, 2, r"events\.0\.branch = None.*only"),
+    ):
+        event = {"kind": "branch_outage", "branch": branch}
+        with pytest.raises(ConfigError, match=told):
+            Simulator(community(2, events=[event], network={"buses": buses, "power_flow": False}))
+    Simulator(community(2, events=[{"kind": "branch_outage", "branch": 6}]))
+
+
 def test_an_unknown_scenario_offers_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="community-5"):
         GridConfig.load("comunity5")

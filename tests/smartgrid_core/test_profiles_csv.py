@@ -11,7 +11,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from smartgrid_core import GridConfig, Simulator
+from smartgrid_core.__main__ import describe
 from smartgrid_core.profiles.csv_source import csv_profiles
+from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.types import ProfileError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -63,6 +66,37 @@ def test_reads_what_was_written(tmp_path: Path, month: list[str]):
     assert (profiles.generation_scale == 1).all()
     assert profiles.demand_pool["train"].tolist() == [[0, 1]]
     assert [(profiles.split_of_step == code).sum() for code in (0, 1, 2)] == [336, 168, 168]
+
+
+def test_a_file_written_anew_is_read_anew(tmp_path: Path, month: list[str]):
+    """Profiles are built once per process: a notebook, or a server that takes uploads, replaces files under it."""
+    path = _write(tmp_path / "load.csv", month)
+    config = GridConfig.model_validate(
+        {
+            "profiles": {"source": "csv", "path": str(path), "hold_out": False}, "step_minutes": 60,
+            "prosumers": [{"name": "home"}, {"name": "shop"}],
+        }
+    )  # fmt: skip
+    first = load_profiles(config)
+    assert load_profiles(config) is first
+    _write(path, _lines(datetime(2024, 1, 8), 28, scale=2.0))
+    np.testing.assert_array_equal(load_profiles(config).profiles.demand, 2 * first.profiles.demand)
+
+
+def test_what_a_scenario_says_of_energy_is_the_file_s_to_say(tmp_path: Path, month: list[str]):
+    """A base scenario's numbers do not change measured data, and `describe` does not claim them."""
+    path = str(_write(tmp_path / "load.csv", month))
+    said = {"annual_demand_kwh": 9000, "solar": {"capacity_kwp": 8}}
+    config = GridConfig.model_validate(
+        {
+            "profiles": {"source": "csv", "path": path, "hold_out": False}, "step_minutes": 60,
+            "prosumers": [{"name": "home", **said}, {"name": "shop", **said}],
+        }
+    )  # fmt: skip
+    sim = Simulator(config)
+    assert sim.params.demand_scale.eq(1).all()
+    assert sim.params.generation_scale.eq(1).all()
+    assert [(p["annual_demand_kwh"], p["solar_kwp"]) for p in describe(sim)["prosumers"]] == [(None, None)] * 2
 
 
 def test_order_of_agents_blank_lines_and_further_columns(tmp_path: Path, month: list[str]):

@@ -143,6 +143,12 @@ def test_chosen_prosumers_and_solar(cache: Path):
     profiles, people = simbench_profiles(CODE, prosumers=names, solar_kwp=[6.0, 0.0], cache_dir=cache)
     assert profiles.agent_names == tuple(names)
     assert [person.solar_kwp for person in people] == [6.0, 0.0]
+    everyone = [person.solar_kwp for person in simbench_profiles(CODE, cache_dir=cache)[1]]
+    owner = next(i for i, kwp in enumerate(everyone) if kwp > 0)
+    other = next(i for i in range(len(everyone)) if i != owner)
+    wanted = [5.0 if i == other else None for i in range(len(everyone))]
+    mixed = simbench_profiles(CODE, solar_kwp=wanted, cache_dir=cache)[1]
+    assert [person.solar_kwp for person in mixed] == [5.0 if i == other else x for i, x in enumerate(everyone)]
     sun = profiles.generation[profiles.generation_pool["test"][0, 0]]
     assert 0.5 < sun.max() <= 1.05
     assert 600 < sun.mean() * 8760 < 1300

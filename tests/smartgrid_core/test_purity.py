@@ -301,6 +301,15 @@ def test_a_seed_gives_the_same_run_bit_by_bit_and_another_seed_another() -> None
     assert all(torch.equal(a, b) for a, b in zip(runs[0], run(sim, 20), strict=True))
 
 
+def test_rounded_products_are_warned_of() -> None:
+    torch.set_float32_matmul_precision("high")
+    try:
+        with pytest.warns(UserWarning, match=r"'high'.*set_float32_matmul_precision\('highest'\)"):
+            Simulator(wild(), num_grids=2)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_torchs_default_of_64_bits_is_refused() -> None:
     torch.set_default_dtype(torch.float64)
     try:
@@ -366,6 +375,9 @@ def test_seeding_the_masked_grids_leaves_the_others_as_they_are() -> None:
         assert torch.equal(same, b if same is a else b[..., ~mask]), name
     assert torch.equal(after.key[~mask], state.key[~mask])
     assert after.key[1] != state.key[1]
+    alike, _ = Simulator(wild(), num_grids=4, seed=2).reset(seed=[11, 12, 13, 14])
+    for name, a, b in zip(State._fields, after, alike, strict=True):
+        assert torch.equal(a[1], b[1]), f"{name} is not that of the first episode under the seed"
 
 
 def test_weights_set_by_hand_outlive_a_new_seed() -> None:

@@ -23,7 +23,16 @@ from trainer.learner import Learner, make_learner
 from trainer.learning_reward import LearningReward
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo import Ppo
-from trainer.ppo_functions import Batch, advantages, credited, followed, ppo_losses, standardised
+from trainer.ppo_functions import (
+    Batch,
+    Losses,
+    advantages,
+    credited,
+    followed,
+    normal_log_prob,
+    ppo_losses,
+    standardised,
+)
 from trainer.qmix import TeamValue, td_loss
 from trainer.replay import Replay, Transitions
 from trainer.shac import Shac, lambda_targets, window_returns
@@ -245,7 +254,10 @@ def test_advantages_and_losses_equal_torchrl() -> None:
     torch.testing.assert_close(ours.objective, theirs["loss_objective"])
     torch.testing.assert_close(ours.critic, theirs["loss_critic"])
     torch.testing.assert_close(ours.entropy, theirs["entropy"])
-    torch.testing.assert_close(ours.kl, theirs["kl_approx"])
+    log_ratio = normal_log_prob(batch.action, mean, std) - batch.log_prob
+    torch.testing.assert_close(-log_ratio.mean(), theirs["kl_approx"])
+    torch.testing.assert_close(ours.kl, (log_ratio.exp() - 1 - log_ratio).mean())
+    assert ours.kl > 0
     torch.testing.assert_close(ours.clip_fraction, theirs["clip_fraction"])
     parameters = [*actor.parameters(), *critic.parameters()]
     mine = torch.autograd.grad(ours.objective + ours.critic, parameters)
@@ -310,6 +322,26 @@ def test_step_size_follows_the_divergence() -> None:
     assert rates == pytest.approx([full, full / 1.5, full / 1.5**2, full / 1.5, full])
     assert followed(1.0, kl=0.02, target_kl=0.03) == 1.0, "between half the limit and the limit nothing changes"
     assert followed(0.5, kl=0.02, target_kl=0.03) == 0.5
+
+
+@pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
+def test_the_first_minibatch_is_of_the_policy_that_acted(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units of the inputs come from the first batch: what acted before it had them is another policy."""
+    learner, sim = learner_of(algorithm)
+    assert isinstance(learner, Ppo)
+    divergences = []
+    descend = learner._descend
+
+    def noted(batch: Batch) -> tuple[Losses, torch.Tensor]:
+        losses, norm = descend(batch)
+        divergences.append(float(losses.kl))
+        return losses, norm
+
+    monkeypatch.setattr(learner, "_descend", noted)
+    learner.collect(*sim.reset(), 0.0)
+    learner.update(0.0)
+    assert abs(divergences[0]) < 1e-5
+    assert max(map(abs, divergences[1:])) > 1e-4, "while later ones are not"
 
 
 # Who learns from whom -----------------------------------------------------------------------------------

@@ -1,19 +1,54 @@
-"""Learners on a device that has no values: whatever waited for one, or mixed devices, would raise."""
+"""Steps and learners on every device there is, and on one without values, where mixing devices or waiting fails."""
 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from smartgrid_core import GridConfig, Simulator
 from tests.host_and_device import OneDevice
+from tests.smartgrid_core.communities import community
+from tests.trainer.runs_small import assert_same, run
 from trainer import ppo, qmix, rollout, shac
 from trainer.config import ALGORITHMS, load_train_config
 from trainer.learner import make_learner
 
 torch.set_num_threads(1)
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_a_compiled_step_is_the_one_of_the_cpu(device: str) -> None:
+    ranges = {"battery": {"capacity_kwh": [4, 12]}, "demand_scale": [0.5, 1.5]}
+    config = community(3, ranges, episode_days=0.25, network={"buses": 8, "power_flow": True})
+    plain, fast = (Simulator(config, 5, d, 1, auto_reset=True, compile=d == device) for d in ("cpu", device))
+    (a, _), (b, _) = plain.reset(), fast.reset()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(30):  # over an episode's end
+        action = torch.rand(5, 3, plain.action_dim, generator=generator) * 2 - 1
+        a, out = plain.step(a, action)
+        b, found = fast.step(b, action.to(device))
+        for name in ("obs", "reward", "cost_eur", "final_obs"):
+            torch.testing.assert_close(getattr(found, name).cpu(), getattr(out, name), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found.network.voltage_pu.cpu(), out.network.voltage_pu, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_run_goes_on_as_if_it_had_not_ended(tmp_path: Path, algorithm: str, device: str) -> None:
+    """Scatters of a GPU's gradients are in no order, so that shac is the same there to rounding alone."""
+    fields = {"algorithm": algorithm, "device": device}
+    whole = run(tmp_path / "whole", **fields, iterations=3)
+    run(tmp_path / "parts", **fields, iterations=2)
+    parts = run(tmp_path / "parts", resume=True, **fields, iterations=3)
+    assert parts.device.type == device
+    if (algorithm, device) != ("shac", "cuda"):
+        assert_same(whole.learner.state_dict(), parts.learner.state_dict())
+    for a, b in zip(whole.learner.actor.parameters(), parts.learner.actor.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shared", [False, True])

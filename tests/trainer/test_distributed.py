@@ -95,8 +95,8 @@ def test_two_processes_train_as_one_with_twice_the_grids(runs: Path, tmp_path: P
     together = RunFolder(runs / "same" / algorithm).load_training()
     mine = tensors({k: v for k, v in alone.learner.state_dict().items() if k not in ("replay", "generator")})
     theirs = tensors(together["learner"])
-    for name, value in mine.items():
-        assert (theirs[name] - value).norm() <= 1e-5 * value.norm(), name
+    for name, value in mine.items():  # rounding, widened by Adam, whose first steps are signs
+        assert (theirs[name] - value).norm() <= 2e-3 * value.norm(), name
     line = json.loads((runs / "same" / algorithm / "metrics.jsonl").read_text().splitlines()[-1])
     assert line["world_size"] == 2
     assert line["env_steps"] == alone.env_steps == together["env_steps"]
@@ -135,7 +135,7 @@ def test_another_number_of_ranks_goes_on_with_the_weights_alone(
     alone = rank_worker.run(folder, algorithm, 4, resume=True)  # nothing left to do
     assert "a run of 2: weights go on, grids start afresh" in " ".join(capsys.readouterr().out.split())
     before, after = tensors(saved["learner"]), tensors(alone.learner.state_dict())
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert [name for name, value in before.items() if not torch.equal(value, after[name])] == ["/generator"]
     assert torch.equal(alone.obs, alone.sim.reset()[1])
 
 
