@@ -27,6 +27,7 @@ from benchmarks.machine import COMMIT, wide
 from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 from trainer.config import TrainConfig, load_train_config, scaled_to
+from trainer.evaluate import evaluate
 
 OUT = Path("runs/learning")
 ONLY_COST = {"rewards.stability": 0.0, "rewards.efficiency": 0.0, "rewards.cooperation": 0.0}
@@ -123,7 +124,7 @@ def run(
                     "settings": _stored(out / name),
                 }  # fmt: skip
                 case["decision"] = decision_us(adapted, out / name)
-                records.append(case | _figures(content, board))
+                records.append(case | _figures(content, board) | {"baselines": baselines(case["settings"]["scenario"])})
                 show(records, scenario, variant)
     return records
 
@@ -163,10 +164,14 @@ def _differing(stored: dict[str, Any], train: TrainConfig, scenario: GridConfig)
 
 
 def merged(path: Path | None, cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cases of an earlier results file that were not trained again, then these: tables are made case by case."""
+    """The cases of an earlier results file that were not trained again, and these: tables are made case by case.
+
+    Baselines are taken anew for all of them.
+    """
     earlier = json.loads(path.read_text(encoding="utf-8"))["cases"] if path is not None and path.is_file() else []
     now = {_key(case) for case in cases}
-    return sorted([case for case in earlier if _key(case) not in now] + list(cases), key=_key)
+    kept = [case | {"baselines": baselines(case["settings"]["scenario"])} for case in earlier if _key(case) not in now]
+    return sorted(kept + list(cases), key=_key)
 
 
 def _key(case: dict[str, Any]) -> tuple[str, int, str, float]:
@@ -223,19 +228,24 @@ def _is_scored(report: Path, board: Path, seeds: int) -> bool:
 
 
 def _figures(content: dict[str, Any], board: dict[str, Any]) -> dict[str, Any]:
-    """What a case came to, and the baselines it stands beside."""
+    """What a case came to."""
     runs = [
         {"seed": run["seed"], "iterations": run["iteration"], "seconds": run["seconds"],
          "validation_score": run["figures"]["validation_score"]} | {name: run["figures"].get(name) for name in FIGURES}
         for run in content["runs"]
     ]  # fmt: skip
-    baselines = [
-        {"name": row["name"], "kind": row["kind"], "forecast": row["forecast"], "episodes": row["episodes"],
-         "score": row["score"], "cost_eur": row["cost_eur"]} | {name: row["kpis"].get(name) for name in FIGURES[2:]}
-        for row in board["rows"] if row["kind"] != "policy"
-    ]  # fmt: skip
     summary = {name: s for name, s in content["summary"].items() if name in FIGURES or name == "validation_score"}
-    return {"episodes": board["episodes"], "summary": summary, "runs": runs, "baselines": baselines}
+    return {"episodes": board["episodes"], "summary": summary, "runs": runs}
+
+
+def baselines(scenario: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a case stands beside, by controllers as they are today; results are kept for as long as nothing changes."""
+    board = evaluate(GridConfig.model_validate(scenario), against="all")
+    return [
+        {"name": row.name, "kind": row.kind, "forecast": row.forecast, "episodes": row.episodes, "score": row.score,
+         "cost_eur": row.cost_eur} | {name: row.kpis.get(name) for name in FIGURES[2:]}
+        for row in board.rows
+    ]  # fmt: skip
 
 
 def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None:

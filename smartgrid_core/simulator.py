@@ -17,7 +17,7 @@ from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
-from smartgrid_core.fused.windows import turned
+from smartgrid_core.fused.layout import turned
 from smartgrid_core.links import build_links
 from smartgrid_core.memory import require_memory
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents

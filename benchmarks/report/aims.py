@@ -152,6 +152,10 @@ def _serve(results: Results) -> Iterator[Aim]:
               "Python's part of a write")  # fmt: skip
     p99 = None if ours is None else ours["latency_p99_ms"]
     yield Aim("latency of frames to 1,000 viewers, p99 ms", None, 50.0, p99, number, _NOISE)
+    soak: Any = next((c for c in results.get("serve", []) if c["case"] == "soak"), {})
+    if soak:
+        what = f"the same over {soak['minutes']:g} minutes, p99 ms"
+        yield Aim(what, None, 50.0, soak["latency_ms"]["p99"], number, _NOISE)
     acks = None if ours is None else ours["asked"]["ack_ms"]["p99"]
     yield Aim("command to its answer under that load, p99 ms", None, 50.0, acks, number, _NOISE)
     deaf: Any = next((c for c in results.get("serve", []) if c["case"] == "deaf"), {})

@@ -5,9 +5,9 @@ model serves every horizon: `CommunityProgram.solve` changes costs and bounds an
 
 The program relaxes the simulator's step: it has every way of getting or shedding energy that the step has —
 orders up to `trade_kw`, unlimited imbalance at the imbalance price, unserved demand and curtailment off the grid,
-transfers up to the rating under either transfer rule — and neither network losses nor the coupling of set-points
-and actions. It may also charge and discharge at once, which pays only where energy has a negative value. So no
-controller can cost less than its optimum.
+transfers up to the rating under either transfer rule — and no network losses. Given all that the batteries can do, it
+knows nothing of the coupling of set-points and actions either. It may also charge and discharge at once, which pays
+only where energy has a negative value. So no controller can cost less than its optimum.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ _CHARGE, _DISCHARGE, _BUY, _SELL, _SHORT, _LONG, _SOC = range(7)
 class Community(NamedTuple):
     """Constants of one community, host-side float64."""
 
-    charge_kw: np.ndarray  # [N]
-    discharge_kw: np.ndarray  # [N]
     charge_efficiency: np.ndarray  # [N]
     discharge_efficiency: np.ndarray  # [N]
     soc_min_kwh: np.ndarray  # [N]
@@ -50,6 +48,8 @@ class Horizon(NamedTuple):
     export_eur_per_kwh: np.ndarray  # [S]
     on_grid: np.ndarray  # [S, N] bool
     energised: np.ndarray  # [S, N] bool
+    charge_kwh: np.ndarray  # [S, N] most that can be charged
+    discharge_kwh: np.ndarray  # [S, N] most that can be discharged
     soc_kwh: np.ndarray  # [N] at the start
     value_eur_per_kwh: np.ndarray  # [N] of energy stored at the end
 
@@ -100,13 +100,11 @@ def communities(sim: Simulator) -> list[Community]:
     def host(x: Tensor) -> np.ndarray:
         return x.expand(sim.num_agents, sim.num_grids).cpu().numpy().astype(np.float64).T  # [B, N]
 
-    charge, discharge, trade = host(p.charge_kw), host(p.discharge_kw), host(p.trade_kw)
+    trade = host(p.trade_kw)
     charge_efficiency, discharge_efficiency = host(p.charge_efficiency), host(p.discharge_efficiency)
     soc_min, soc_max = host(p.soc_min_kwh), host(p.soc_max_kwh)
     return [
         Community(
-            charge_kw=charge[b],
-            discharge_kw=discharge[b],
             charge_efficiency=charge_efficiency[b],
             discharge_efficiency=discharge_efficiency[b],
             soc_min_kwh=soc_min[b],
@@ -122,13 +120,14 @@ def communities(sim: Simulator) -> list[Community]:
 
 
 def horizons(
-    outlook: Outlook, block_steps: tuple[int, ...], remaining: np.ndarray, step_h: float, soc_kwh: np.ndarray,
-    value_eur_per_kwh: np.ndarray,
+    outlook: Outlook, limits_kw: tuple[np.ndarray, np.ndarray], block_steps: tuple[int, ...], remaining: np.ndarray,
+    step_h: float, soc_kwh: np.ndarray, value_eur_per_kwh: np.ndarray,
 ) -> list[Horizon]:  # fmt: skip
     """An outlook cut at the episode's end and summed into blocks, one horizon a grid.
 
     Args:
         outlook: series over H steps; where the blocks reach further, nothing happens.
+        limits_kw: largest charging and discharging powers, each [H, B, N] or [1, B, N].
         block_steps: length of each of the S blocks in steps.
         remaining: [B] steps left in each grid's episode.
         soc_kwh, value_eur_per_kwh: [B, N] content now and value of content at the end.
@@ -150,11 +149,12 @@ def horizons(
     buy, sell = (blocks(x * counts) * per_step for x in (outlook.import_eur_per_kwh, outlook.export_eur_per_kwh))
     each = counts[..., None]
     demand, generation = (blocks(x * each) * step_h for x in (outlook.demand_kw, outlook.generation_kw))
+    charge, discharge = (blocks(x * each) * step_h for x in limits_kw)
     on_grid, energised = (blocks(~x * each) == 0 for x in (outlook.on_grid, outlook.energised))
     return [
         Horizon(
             length[:, b] * step_h, demand[:, b], generation[:, b], buy[:, b], sell[:, b], on_grid[:, b],
-            energised[:, b], soc_kwh[b], value_eur_per_kwh[b],
+            energised[:, b], charge[:, b], discharge[:, b], soc_kwh[b], value_eur_per_kwh[b],
         )
         for b in range(remaining.shape[0])
     ]  # fmt: skip
@@ -172,7 +172,7 @@ class CommunityProgram:
     def __init__(self, community: Community, num_blocks: int, presolve: bool = False):
         self._highspy = load_highspy()
         self.community, self.num_blocks = community, num_blocks
-        self.num_agents, self.num_links = community.charge_kw.shape[0], community.pairs.shape[0]
+        self.num_agents, self.num_links = community.trade_kw.shape[0], community.pairs.shape[0]
         self._agent_columns = 7 * num_blocks * self.num_agents
         columns = self._agent_columns + 2 * num_blocks * self.num_links
         self._columns = np.arange(columns, dtype=np.int32)
@@ -246,7 +246,7 @@ class CommunityProgram:
         c, hours = self.community, horizon.hours[:, None]
         low, high = np.zeros(self._columns.size), np.full(self._columns.size, np.inf)
         (agents_low, _), (agents, links) = self._split(low), self._split(high)
-        agents[_CHARGE], agents[_DISCHARGE] = c.charge_kw * hours, c.discharge_kw * hours
+        agents[_CHARGE], agents[_DISCHARGE] = horizon.charge_kwh, horizon.discharge_kwh
         agents[_BUY] = agents[_SELL] = c.trade_kw * hours * horizon.on_grid
         agents[_SHORT] = np.where(horizon.on_grid, np.inf, horizon.demand_kwh)
         agents_low[_SOC], agents[_SOC] = c.soc_min_kwh, c.soc_max_kwh

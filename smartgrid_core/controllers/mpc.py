@@ -11,7 +11,7 @@ from smartgrid_core.config import ForecastKind, GridConfig
 from smartgrid_core.controllers.lp import CommunityProgram, communities, horizons
 from smartgrid_core.controllers.outlook import Outlook, forecast, foresight
 from smartgrid_core.controllers.protocol import action_from_setpoints
-from smartgrid_core.controllers.setpoints import Schedule, absorb_deviation, value_of_energy
+from smartgrid_core.controllers.setpoints import Schedule, absorb_deviation, value_of_energy, within_reach_kw
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 
@@ -29,7 +29,8 @@ class MpcController:
     A grid's plan is also made anew as soon as an outage or an unannounced price begins or ends. Between plans
     the links do as planned, the trade closes every meter, and what demand and generation are beside the forecast
     goes to battery or utility, whichever the plan's marginal value of stored energy makes cheaper.
-    Stored energy counts at the lowest import price seen so far or ahead; the horizon ends with the episode.
+    Stored energy counts at the lowest import price seen so far or ahead; the horizon ends with the episode. What is
+    planned for a battery is what an action can ask of it (`within_reach_kw`).
 
     Args:
         forecast_kind: none, persistence, noisy or perfect (`profiles.forecast`).
@@ -96,8 +97,8 @@ class MpcController:
         lowest = np.minimum(self._lowest_price, _lowest(outlook, remaining))
         self._lowest_price = np.where(due, lowest, self._lowest_price)
         ahead = horizons(
-            outlook, self._blocks, remaining, sim.config.step_h, state.soc_kwh.double().cpu().numpy(),
-            value_of_energy(sim, self._lowest_price),
+            outlook, within_reach_kw(sim, state, outlook), self._blocks, remaining, sim.config.step_h,
+            state.soc_kwh.double().cpu().numpy(), value_of_energy(sim, self._lowest_price),
         )  # fmt: skip
         for grid in np.flatnonzero(due).tolist():
             self._schedule.store(grid, self._programs[grid].solve(ahead[grid]))

@@ -9,7 +9,7 @@ from torch import Tensor
 from smartgrid_core.controllers.lp import CommunityProgram, Plan, communities, horizons
 from smartgrid_core.controllers.outlook import Outlook, foresight
 from smartgrid_core.controllers.protocol import action_from_setpoints
-from smartgrid_core.controllers.setpoints import Schedule, value_of_energy
+from smartgrid_core.controllers.setpoints import Schedule, battery_limits_kw, value_of_energy
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 
@@ -50,8 +50,8 @@ class OptimumController:
         seen = np.arange(steps)[:, None] < remaining
         lowest = np.where(seen, outlook.import_eur_per_kwh, np.inf).min(0)
         ahead = horizons(
-            outlook, (1,) * steps, remaining, sim.config.step_h, state.soc_kwh.double().cpu().numpy(),
-            value_of_energy(sim, lowest),
+            outlook, battery_limits_kw(sim), (1,) * steps, remaining, sim.config.step_h,
+            state.soc_kwh.double().cpu().numpy(), value_of_energy(sim, lowest),
         )  # fmt: skip
         plans: list[Plan] = [
             CommunityProgram(community, steps, presolve=True).solve(horizon)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from smartgrid_core import battery
 from smartgrid_core.controllers.lp import Plan
+from smartgrid_core.controllers.outlook import Outlook
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State, kernel, public
 
@@ -77,6 +78,33 @@ def absorb_deviation(sim: Simulator, state: State, plan: Setpoints) -> Tensor:
     stored = power.clamp_min(0) * params.charge_efficiency.T + power.clamp_max(0) / params.discharge_efficiency.T
     cost = order.clamp_min(0) * buy + order.clamp_max(0) * sell - plan.value_eur_per_kwh * stored
     return power.gather(0, cost.argmin(0, keepdim=True))[0]
+
+
+def battery_limits_kw(sim: Simulator) -> tuple[np.ndarray, np.ndarray]:
+    """Largest charging and discharging powers of the batteries, each [1, B, N]."""
+    return _host(sim, sim.params.charge_kw)[None], _host(sim, sim.params.discharge_kw)[None]
+
+
+def within_reach_kw(sim: Simulator, state: State, outlook: Outlook) -> tuple[np.ndarray, np.ndarray]:
+    """The part of them that an action can ask for at the demand and generation expected, each [H, B, N].
+
+    With `trade_mode` around_balance an action moves the battery by at most its power from where it would close the
+    meter by itself: who uses much cannot charge fast. What links carry moves that point too, and is left out.
+    """
+    charge, discharge = battery_limits_kw(sim)
+    if sim.config.trade_mode == "absolute":
+        return charge, discharge
+    limits = battery.limits_kw(kernel(state.soc_kwh), sim.params, sim.config.step_h)
+    chargeable, dischargeable = (_host(sim, x) for x in limits)
+    net, shift = outlook.generation_kw - outlook.demand_kw, _host(sim, sim.params.shift_kw)
+    closing = np.clip(net, -discharge, charge)
+    closing[0] = np.clip(net[0], -dischargeable, chargeable)
+    return np.minimum(charge, closing + shift), np.minimum(discharge, shift - closing)
+
+
+def _host(sim: Simulator, x: Tensor) -> np.ndarray:
+    """[N, 1|B] as [B, N] float64."""
+    return x.expand(sim.num_agents, sim.num_grids).double().cpu().numpy().T
 
 
 def slot_links(sim: Simulator) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from smartgrid_core.config import ForecastConfig, GridConfig
-from smartgrid_core.fused import windows
+from smartgrid_core.fused import layout
 from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
 from smartgrid_core.profiles.types import Profiles, split_code
@@ -46,7 +46,7 @@ def _read(
     out: Tensor, table: Tensor, first: Tensor, then: Tensor, switch: Tensor, scale: Tensor, scale_then: Tensor
 ) -> None:
     """`read_windows` on a CPU, beneath torch's dispatch."""
-    native = windows.reader() if table.dtype == torch.float32 and out.is_contiguous() else None
+    native = layout.reader() if table.dtype == torch.float32 and out.is_contiguous() else None
     (native or _read_in_blocks)(out, table, first, then, switch, scale, scale_then)
 
 

@@ -70,13 +70,19 @@ def test_figures_of_former_presets_are_told() -> None:
     assert learning.changed_since(of | {"settings": stored}) == ["gamma", "rewards"]
 
 
-def test_results_grow_case_by_case(tmp_path: Path) -> None:
+def test_results_grow_case_by_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is kept stands beside the controllers as they are now."""
+    rules = [{"name": "time-of-use", "score": 0.3}]
+    monkeypatch.setattr(learning, "baselines", lambda scenario: rules if scenario == "its own" else [])
+
     def case(algorithm: str, variant: str, score: float) -> dict[str, Any]:
-        return {"scenario": "rural-lv", "variant": variant, "algorithm": algorithm, "minutes": 5.0, "score": score}
+        of = {"scenario": "rural-lv", "variant": variant, "algorithm": algorithm, "minutes": 5.0}
+        return of | {"score": score, "settings": {"scenario": "its own"}, "baselines": rules}
 
     path = tmp_path / "learning.json"
     assert learning.merged(path, [case("ippo", "default", 1)]) == [case("ippo", "default", 1)]
-    path.write_text(json.dumps({"cases": [case("ippo", "default", 1), case("shac", "cost-only", 2)]}))
+    earlier = [case("ippo", "default", 1), case("shac", "cost-only", 2) | {"baselines": ["of the time"]}]
+    path.write_text(json.dumps({"cases": earlier}))
     again = learning.merged(path, [case("ippo", "default", 3), case("mappo", "default", 4)])
     assert again == [case("ippo", "default", 3), case("mappo", "default", 4), case("shac", "cost-only", 2)]
 

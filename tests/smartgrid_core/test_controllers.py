@@ -233,11 +233,13 @@ def test_optimum_is_reached_by_replaying_it() -> None:
 # Model predictive control ------------------------------------------------------------------------------------
 
 
-def test_mpc_with_perfect_forecasts_is_the_optimum() -> None:
-    sim = simulator(trade_mode="absolute", **COPPER_PLATE)
+@pytest.mark.parametrize(("mode", "short"), [("absolute", 1e-3), ("around_balance", 5e-3)])
+def test_mpc_with_perfect_forecasts_is_the_optimum(mode: str, short: float) -> None:
+    """The bound is of all that batteries can do; around the balance an action reaches a little less."""
+    sim = simulator(trade_mode=mode, **COPPER_PLATE)
     bound, reference = bounds(sim), played(sim, IdleController())
     j = played(sim, MpcController("perfect", block_steps=(1,) * sim.config.episode_steps))
-    assert ((j - bound) <= 1e-3 * (reference - bound)).all()
+    assert ((j - bound) <= short * (reference - bound)).all()
 
 
 def test_better_forecasts_plan_better() -> None:

@@ -14,8 +14,8 @@ from smartgrid_core import Simulator, list_scenarios
 from smartgrid_core.compiled import Compiled, graph_of
 from smartgrid_core.fused import build
 from smartgrid_core.fused.kernel import Fused
+from smartgrid_core.fused.layout import reader, turned
 from smartgrid_core.fused.lowering import NotLoweredError
-from smartgrid_core.fused.windows import reader, turned
 from smartgrid_core.power_flow import Feeder, PowerFlow
 from smartgrid_core.profiles import table
 from tests.smartgrid_core.communities import community

@@ -1,4 +1,4 @@
-"""In C++: reading windows of profiles, as `smartgrid_core.profiles.table` describes it, and turning actions."""
+"""In C++: memory moved into the layout a step works in: windows of profiles read, actions turned."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def turned(action: Tensor, out: Tensor) -> Tensor:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """`windows.cpp`, compiled when first asked for; None where there is no working compiler."""
-    source = (Path(__file__).parent / "windows.cpp").read_text(encoding="utf-8")
+    """`layout.cpp`, compiled when first asked for; None where there is no working compiler."""
+    source = (Path(__file__).parent / "layout.cpp").read_text(encoding="utf-8")
     try:
         library = build.load(source.replace('#include "vector.h"', HEADER))
     except build.BuildError:
