@@ -122,6 +122,22 @@ def _learning(results: Results) -> Iterator[Aim]:
         seeds = f", {case['summary']['score']['seeds']} seeds" if case else ""
         found = None if case is None else case["summary"]["score"]["median"]
         yield Aim(f"score of {algorithm} on {scenario}{seeds}", least, None, found, fixed, why)
+    for scenario in ("community-5", "rural-lv"):
+        yield from _beside_planning([c for c in cases if (c["scenario"], c["variant"]) == (scenario, "default")])
+
+
+def _beside_planning(cases: list[Case]) -> Iterator[Aim]:
+    """The best learner beside model predictive control that sees the same forecast, and what a decision costs each."""
+    best = max(cases, key=lambda c: c["summary"]["score"]["median"], default=None)
+    same = next((b["score"] for b in best["baselines"] if b["name"] == "mpc-noisy"), None) if best else None
+    if best is None or same is None:
+        return
+    what = f"{best['algorithm']} on {best['scenario']}"
+    lead = best["summary"]["score"]["median"] - same
+    yield Aim(f"score of {what} above model predictive control's, same forecast", -0.01, None, lead, _signed, "")
+    if "decision" in best:
+        yield Aim(f"a decision of {what} in a batch, against one of model predictive control", 1000.0, None,
+                  best["decision"]["ratio"], times, "the network: its products of matrices alone")  # fmt: skip
 
 
 def _instead(cases: list[Case], scenario: str, algorithm: str) -> str:
@@ -174,6 +190,10 @@ def _millions(value: float) -> str:
 
 def _percent(value: float) -> str:
     return f"{value:.0%}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _two(value: float) -> str:

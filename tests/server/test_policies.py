@@ -153,7 +153,7 @@ def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
         "community-5": "community-5",
         "price-spike": "price-spike",
         "outage": "outage",
-        "high-demand": "community-5",
+        "high-demand": "high-demand",
         "rural-lv": "rural-lv",
         "suburb-40": "time-of-use",
     }
