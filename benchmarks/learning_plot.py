@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from trainer.plots import GREEN, INK, KIND_COLOURS, STYLE, save_figure
 
+APART = 0.012  # of two names beside each other
 LEFT = 0.6  # where the axis begins, unless a learner is worse; baselines before it are left out
 SPREAD = 0.5  # of a row's height, over which its seeds are strewn
 
@@ -45,14 +46,13 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
         axes.plot([median, median], [place - 0.3, place + 0.3], color=INK, linewidth=2, zorder=4)
         axes.annotate(f"{median:.3f}", (median, place + 0.3), xytext=(0, 1), textcoords="offset points", ha="center",
                       va="bottom", fontsize=8.5, fontweight="bold")  # fmt: skip
-    for row in cases[0]["baselines"]:
-        if row["score"] is None or row["score"] < left:
-            continue
-        colour = KIND_COLOURS[row["kind"]]
-        axes.axvline(row["score"], color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-        name = row["name"].replace("mpc-", "MPC ")
+    shown = [row for row in cases[0]["baselines"] if row["score"] is not None and row["score"] >= left]
+    for row in shown:
+        line = (0, (4, 3))
+        axes.axvline(row["score"], color=KIND_COLOURS[row["kind"]], linewidth=1.2, linestyle=line, zorder=1)
+    for names, score, colour in _labels(shown):
         axes.annotate(
-            name, (row["score"], 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+            names, (score, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
             rotation=30, ha="left", va="bottom", fontsize=8, color=colour,
         )  # fmt: skip
     axes.set_ylim(-0.6, len(cases) - 0.2)
@@ -61,3 +61,17 @@ def _panel(axes: Axes, title: str, cases: Sequence[dict[str, Any]]) -> None:
     axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")
     axes.set_title(title, fontsize=11, pad=40)
+
+
+def _labels(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float, str]]:
+    """Name, place and colour of every line; lines too near for two names share one."""
+    labels: list[tuple[str, float, str]] = []
+    for row in sorted(rows, key=lambda row: row["score"]):
+        name, colour = row["name"].replace("mpc-", "MPC "), KIND_COLOURS[row["kind"]]
+        if labels and row["score"] - labels[-1][1] < APART:
+            before, score, _ = labels.pop()
+            name, colour = f"{before}, {name}", INK
+            labels.append((name, score, colour))
+        else:
+            labels.append((name, row["score"], colour))
+    return labels

@@ -98,9 +98,10 @@ def train(cases: list[Case], stem: Path) -> Drawn:
     with rc_context(STYLE):
         figure = Figure(figsize=(8.5, 4.2), layout="constrained")
         axes = figure.subplots()
-        for case, colour in zip(scored, (GREEN, BLUE, SKY, ORANGE, VERMILION, PURPLE) * 2, strict=False):
+        for case, colour in zip(scored, (GREEN, BLUE, SKY, ORANGE, VERMILION, PURPLE, INK, GREY) * 2, strict=False):
             points = [(point["cpu_s"], point["score"]) for point in case["to_score"]["curve"]]
-            axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour, label=case["name"])
+            line = "o-" if case["name"].startswith("own loop") else "s--"
+            axes.plot(*zip(*points, strict=True), line, markersize=3, color=colour, label=case["name"])
         axes.axhline(scored[0]["to_score"]["target"], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlabel="CPU-seconds of training", ylabel="score on validation weeks")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)

@@ -117,7 +117,15 @@ def train(cases: list[Case]) -> list[str]:
         return lines
     target = scored[0]["to_score"]["target"]
     rules = ", ".join(f"{name} {fixed(score)}" for name, score in scored[0]["to_score"]["baselines"].items())
-    lines += ["### To a score", "", f"Scores on validation episodes, on which rules have {rules}.", ""]
+    lines += [
+        "### To a score",
+        "",
+        f"Scores on validation episodes, on which rules have {rules}. What is equal are grids, "
+        "horizon, epochs, minibatches, networks and step sizes. Inputs and rewards are every stack's own affair: "
+        "ours takes their units from data, subtracts the bill without a battery, values energy kept and credits "
+        "linked neighbours; theirs learn from the environment's rewards as they come.",
+        "",
+    ]
     columns = ("what", f"CPU-s to {target:g}", "env-steps to it", "best, where not reached", "after CPU-s")
     return lines + table(columns, (_to_score(c["name"], c["to_score"]) for c in scored))
 

@@ -68,7 +68,9 @@ def test_all_controllers_meet_the_same_episodes(config: GridConfig, cache: Path)
     assert (policy.score, policy.cost_eur) == (rule.score, rule.cost_eur)
     assert (policy.kind, policy.forecast, rule.forecast) == ("policy", "noisy 20 %", None)
     assert [board.row(f"mpc-{kind}").episodes for kind in ("persistence", "noisy", "perfect")] == [1, 1, 1]
-    assert board.row("optimum").score == max(row.score or 0.0 for row in board.rows)
+    best = max(row.score or 0.0 for row in board.rows)
+    assert board.row("optimum").score == pytest.approx(best, abs=1e-3), "which plans without losses, as foresight does"
+    assert best < 1
     assert policy.kpis["gini_benefit"] is not None
     # A second run reads every baseline from the cache, and the file of one alone is written anew when it is broken.
     kept = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
