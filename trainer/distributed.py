@@ -11,6 +11,7 @@ The lines only a GPU runs are in `_start`: NCCL for tensors of the GPU, gloo for
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -107,6 +108,9 @@ def _start(device: str) -> str:
 
 def _join(backend: str) -> None:
     """Meet the other ranks at torchrun's store, which outlives restarts and with it the addresses of the dead."""
+    # Defaults of its functions are the group there is when it is loaded, and would keep it, and its threads, beyond
+    # `stop`: a thread that needs Python while Python ends aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     store, own, world = next(iter(rendezvous("env://", timeout=PATIENCE)))
     store.set_timeout(PATIENCE)
     attempt = "" if _machines() > 1 else os.environ.get("TORCHELASTIC_RESTART_COUNT", "")

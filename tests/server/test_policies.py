@@ -155,5 +155,5 @@ def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
         "outage": "outage",
         "high-demand": "high-demand",
         "rural-lv": "rural-lv",
-        "suburb-40": "time-of-use",
+        "suburb-40": "suburb-40",
     }

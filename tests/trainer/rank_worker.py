@@ -72,6 +72,8 @@ def main(folder: Path) -> None:
             run(folder / "whole" / algorithm, algorithm, 4, iterations=3, **CHANCE)
             run(folder / "parts" / algorithm, algorithm, 4, iterations=2, **CHANCE)
             run(folder / "parts" / algorithm, algorithm, 4, resume=True, iterations=3, **CHANCE)
+    left = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    assert not any("gloo" in name for name in left), f"threads outlive the ranks, and may abort the process: {left}"
 
 
 if __name__ == "__main__":
