@@ -137,7 +137,7 @@ def _beside_planning(cases: list[Case]) -> Iterator[Aim]:
     yield Aim(f"score of {what} above model predictive control's, same forecast", -0.01, None, lead, _signed, "")
     if "decision" in best:
         yield Aim(f"a decision of {what} in a batch, against one of model predictive control", 1000.0, None,
-                  best["decision"]["ratio"], times, "the network: its products of matrices alone")  # fmt: skip
+                  best["decision"]["ratio"], times, "it decides every step; products of its matrices alone allow twice as much")  # fmt: skip
 
 
 def _instead(cases: list[Case], scenario: str, algorithm: str) -> str:
