@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.smartgrid_core.communities import profiles, simulator_module
-from tests.trainer.test_algorithms import learner_of
+from tests.trainer.learners_small import learner_of
 from trainer.memory import estimate
 
 ITERATIONS = 8

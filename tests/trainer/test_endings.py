@@ -11,7 +11,7 @@ from torch import Tensor
 from smartgrid_core import Simulator, State
 from smartgrid_core.types import StepResult
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_algorithms import learner_of
+from tests.trainer.learners_small import learner_of
 from trainer.learner import Learner
 from trainer.ppo import Ppo
 from trainer.ppo_functions import advantages, standardised

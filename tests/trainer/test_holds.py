@@ -12,7 +12,7 @@ from smartgrid_core import GridConfig, State
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import StepResult
 from tests.smartgrid_core.communities import community, quick_profiles, set_world  # noqa: F401 (a fixture)
-from tests.trainer.test_algorithms import learner_of
+from tests.trainer.learners_small import learner_of
 from trainer.config import ALGORITHMS, TrainConfig
 from trainer.learning_reward import steps_of_hold
 from trainer.ppo import Ppo

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smartgrid_core import Simulator
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_algorithms import learner_of
+from tests.trainer.learners_small import learner_of
 from trainer.config import ALGORITHMS
 from trainer.learner import Learner
 from trainer.networks import CentralCritic, StackedMLP

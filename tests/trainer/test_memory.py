@@ -18,7 +18,7 @@ import trainer.memory as memory_module
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
-from tests.trainer.test_algorithms import learner_of
+from tests.trainer.learners_small import learner_of
 from trainer.config import ALGORITHMS, TrainConfig, load_train_config, scaled_to
 from trainer.learner import _kind, make_learner
 from trainer.memory import estimate, outline

@@ -1,4 +1,4 @@
-"""Networks of many agents: apart from one another, bounded, in units of their data."""
+"""Networks of many agents: apart from one another, one for all, bounded, in units of their data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from trainer.actors import GaussianActor
 from trainer.config import PpoConfig
-from trainer.networks import StackedMLP, clip_gradients_per_agent
+from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 
 
 def test_learners_are_independent() -> None:
@@ -57,3 +57,42 @@ def test_exploration_learns_from_wherever_it_may_start(limit: str) -> None:
         actor.log_std.fill_(9.0)
     assert torch.equal(actor.std().expand(5, 2, 1), actor(torch.randn(5, 2, 3))[1])
     assert actor.std().max() < 1.65
+
+
+def test_shared_network_is_one_function_up_to_the_index() -> None:
+    torch.manual_seed(0)
+    network = StackedMLP(3, 4, 2, (8,), final_gain=1.0, shared=True)
+    own = StackedMLP(3, 4, 2, (8,), final_gain=1.0)
+    assert sum(p.numel() for p in network.parameters()) < sum(p.numel() for p in own.parameters())
+    network.standardise(torch.randn(50, 3, 4) * torch.tensor([1.0, 5.0, 9.0])[:, None])
+    x = torch.randn(16, 1, 4).expand(16, 3, 4)
+    assert not torch.allclose(network(x)[:, 0], network(x)[:, 1])
+    assert network.identity is not None
+    with torch.no_grad():
+        network.identity[:] = network.identity[:, :1].clone()
+    assert torch.equal(network(x)[:, 0], network(x)[:, 1])
+    assert torch.equal(network(x)[:, 0], network(x)[:, 2])
+
+
+def test_index_enters_as_a_one_hot_input_would() -> None:
+    torch.manual_seed(0)
+    network = StackedMLP(3, 4, 2, (8,), final_gain=1.0, shared=True)
+    wide = StackedMLP(1, 4 + 3, 2, (8,), final_gain=1.0)
+    weights = dict(network.named_parameters())
+    first = torch.cat([weights["layers.0.weight"], weights.pop("identity")], dim=1)
+    wide.load_state_dict(weights | {"layers.0.weight": first}, strict=False)
+    x = torch.randn(16, 3, 4)
+    told = torch.cat([x, torch.eye(3).expand(16, 3, 3)], dim=-1).reshape(-1, 1, 7)
+    torch.testing.assert_close(network(x).reshape(-1, 1, 2), wide(told))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_central_critic_sees_everybody(shared: bool) -> None:
+    torch.manual_seed(0)
+    critic = CentralCritic(3, 4, (8,), shared)
+    x = torch.randn(2, 6, 3, 4)
+    critic.standardise(x)
+    changed = x.clone()
+    changed[..., 2, :] += 1
+    assert critic(x).shape == (2, 6, 3, 1)
+    assert ((critic(changed) - critic(x)).abs().amax((0, 1, 3)) > 0).all()
