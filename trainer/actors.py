@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from smartgrid_core.errors import ConfigError
 from trainer.networks import StackedMLP
 
-MENU_SIZE = 31  # most joint actions an agent of qmix chooses from
 LOG_STD = (-4.0, 0.5)  # limits of exploration's log standard deviation; it learns nothing beyond them
 
 
@@ -73,55 +71,39 @@ class GaussianActor(Actor):
         return self(obs)[0]
 
 
-class MenuActor(Actor):
-    """Values of the entries of a menu of actions; decides for the best."""
+class BranchingActor(Actor):
+    """Values of the levels of every entry of an action; decides for the best level of each.
 
-    menu: Tensor
+    What an action is worth is the sum over its entries (action branching, Tavakoli et al. 2018, arXiv:1711.08946), so
+    the best of L^A actions is found among L × A values.
+    """
+
+    levels: Tensor
 
     def __init__(
-        self, num_agents: int, inputs: int, actions: int, hidden: Sequence[int], transfer_level: float,
-        shared: bool = False,
-    ):  # fmt: skip
+        self, num_agents: int, inputs: int, actions: int, hidden: Sequence[int], levels: int, shared: bool = False
+    ):
         super().__init__()
-        self.register_buffer("menu", torch.tensor(make_menu(actions - 1, transfer_level)))
-        self.network = StackedMLP(num_agents, inputs, len(self.menu), hidden, final_gain=0.1, shared=shared)
+        self.register_buffer("levels", torch.linspace(-1.0, 1.0, levels))
+        self.network = StackedMLP(num_agents, inputs, actions * levels, hidden, final_gain=0.1, shared=shared)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """obs [..., N, O] -> value of every entry [..., N, E]."""
-        return self.network(obs)
+        """obs [..., N, O] -> value of every level of every entry [..., N, A, L]."""
+        return self.network(obs).unflatten(-1, (-1, len(self.levels)))
+
+    def act(self, choice: Tensor) -> Tensor:
+        """Action [..., N, A] of the levels chosen, int64 [..., N, A]."""
+        return self.levels[choice]
 
     def decide(self, obs: Tensor) -> Tensor:
-        """The best entry's action, [..., N, A]."""
-        return self.menu[self(obs).argmax(-1)]
-
-
-def make_menu(slots: int, level: float) -> list[list[float]]:
-    """Joint actions of transfers and trade that qmix chooses from, at most `MENU_SIZE`.
-
-    Without transfers the trade is finely graded. With up to two links every combination of receiving, idling and
-    sending comes with three trades; with more, all links alike with three trades and single links with the trade at 0,
-    as many as fit.
-
-    Args:
-        slots: K, link slots of a prosumer.
-        level: size of a transfer in the menu, in action units.
-    """
-    trades = (-1.0, 0.0, 1.0)
-    rest = [[0.0] * slots + [trade] for trade in (0.0, -1.0, -0.5, 0.5, 1.0)]
-    if slots <= 2:
-        patterns = [p for p in itertools.product((0.0, level, -level), repeat=slots) if any(p)]
-        return rest + [[*p, trade] for p in patterns for trade in trades]
-    together = [[sign * level] * slots + [trade] for sign in (1, -1) for trade in trades]
-    single = [
-        [sign * level if k == slot else 0.0 for k in range(slots)] + [0.0] for slot in range(slots) for sign in (1, -1)
-    ]
-    return (rest + together + single)[:MENU_SIZE]
+        """The best levels' action, [..., N, A]."""
+        return self.act(self(obs).argmax(-1))
 
 
 ACTORS: dict[str, type[Actor]] = {
     "ippo": GaussianActor,
     "mappo": GaussianActor,
-    "qmix": MenuActor,
+    "qmix": BranchingActor,
     "shac": DeterministicActor,
 }
 
@@ -138,7 +120,7 @@ def build_actor(about: Mapping[str, Any]) -> Actor:
             f"checkpoint of algorithm {about['algorithm']!r}: this version knows {', '.join(ACTORS)}; "
             "use the version that wrote it"
         )
-    own = {"transfer_level": about["transfer_level"]} if kind is MenuActor else {}
+    own = {"levels": about["levels"]} if kind is BranchingActor else {}
     shape = (about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"])
     return kind(*shape, shared=about.get("share_parameters", False), **own)
 

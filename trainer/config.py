@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from smartgrid_core.errors import ConfigError, InvalidConfigError
 
@@ -64,8 +64,8 @@ class ShacConfig(_Settings):
 class QmixConfig(_Settings):
     """What qmix adds: joint values as a monotonic mix of agents' values (Rashid et al. 2018, arXiv:1803.11485)."""
 
-    transfer_level: float = Field(default=0.3, gt=0, le=1)
-    """Size of a transfer in the menu of actions, as a fraction of the link's rating."""
+    levels: int = Field(default=9, ge=3, le=255)
+    """Values that an entry of an action can take, evenly from -1 to 1; an odd number, so that 0 is one of them."""
     replay: PositiveInt = 40_000
     """Decisions of a community kept for replay; the oldest go first."""
     batch: PositiveInt = 256
@@ -77,19 +77,26 @@ class QmixConfig(_Settings):
     mixing: PositiveInt = 32
     """Width of the mixing network."""
     epsilon_start: float = Field(default=1.0, ge=0, le=1)
-    """Probability of a random action at the start."""
+    """Probability that an entry of an action is random at the start."""
     epsilon_end: float = Field(default=0.05, ge=0, le=1)
-    """Probability of a random action once exploration has ended."""
+    """The same once exploration has ended."""
     epsilon_until: float = Field(default=0.4, gt=0, le=1)
     """Part of the run over which exploration shrinks (linear)."""
+
+    @field_validator("levels")
+    @classmethod
+    def _with_zero(cls, levels: int) -> int:
+        if levels % 2 == 0:
+            raise ValueError("expected an odd number, so that 0 is a level")
+        return levels
 
 
 class TrainConfig(_Settings):
     """Hyperparameters of a run; the scenario has its own configuration."""
 
     algorithm: Algorithm = "ippo"
-    """Learner: ippo (own actor and critic each), mappo (critics see all), qmix (mixed values over a menu of actions),
-    shac (gradients through the simulator)."""
+    """Learner: ippo (own actor and critic each), mappo (critics see all), qmix (mixed values of
+    actions in levels), shac (gradients through the simulator)."""
     share_parameters: bool = False
     """One network for all prosumers, told apart by their index: for large or homogeneous communities."""
     seed: int = Field(default=0, ge=0)

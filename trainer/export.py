@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from smartgrid_core.errors import ConfigError, UserError
 from smartgrid_core.extras import require
-from trainer.actors import Actor, MenuActor
+from trainer.actors import Actor, BranchingActor
 from trainer.exported import ABOUT, EXPORT_FORMAT, SUFFIXES, load_exported
 from trainer.files import replaced_whole
 from trainer.policy import load_actor
@@ -158,11 +158,11 @@ def _random_observations(actor: Actor, shape: tuple[int, int, int], generator: t
 
 
 def _undecided(actor: Actor, obs: Tensor) -> Tensor:
-    """Where rounding may choose between two entries of a menu that are worth the same, [B, N]."""
-    if not isinstance(actor, MenuActor):
+    """Where rounding may choose between two levels that are worth the same, [B, N]."""
+    if not isinstance(actor, BranchingActor):
         return torch.zeros(obs.shape[:-1], dtype=torch.bool)
     best, second = actor(obs).topk(2).values.unbind(-1)
-    return best - second <= TOLERANCE * best.abs().clamp_min(1.0)
+    return (best - second <= TOLERANCE * best.abs().clamp_min(1.0)).any(-1)
 
 
 @contextmanager

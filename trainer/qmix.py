@@ -1,7 +1,8 @@
 """QMIX (Rashid et al. 2018, arXiv:1803.11485): agents' values mixed monotonically into the team's.
 
-Every agent picks from a menu of joint actions by its own value; because the team's value grows with each of them, the
-agents' own best entries are the team's best. The team's reward is the mean over prosumers.
+Every entry of an action takes one of a few levels. What an agent's action is worth to it is the sum over its entries
+(action branching, Tavakoli et al. 2018, arXiv:1711.08946), and the team's value grows with each agent's; so the best
+level of every entry, found on its own, is the team's best. The team's reward is the mean over prosumers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from torchrl.modules.models.multiagent import QMixer
 
 from smartgrid_core import Simulator, State
-from trainer.actors import MenuActor
+from trainer.actors import BranchingActor
 from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, moments
 from trainer.endings import Endings
@@ -30,14 +31,14 @@ from trainer.stopwatch import Stopwatch
 class TeamValue(nn.Module):
     """Agents' value networks and the network that mixes them, conditioned on what the community sees."""
 
-    def __init__(self, actor: MenuActor, num_agents: int, inputs: int, mixing: int, shared: bool):
+    def __init__(self, actor: BranchingActor, num_agents: int, inputs: int, mixing: int, shared: bool):
         super().__init__()
         self.actor, self.shared = actor, shared
-        self.mixer = QMixer((inputs if shared else num_agents * inputs,), mixing, num_agents, actor.menu.device)
+        self.mixer = QMixer((inputs if shared else num_agents * inputs,), mixing, num_agents, actor.levels.device)
 
     def forward(self, obs: Tensor, choice: Tensor) -> Tensor:
-        """The team's value [M] of entries chosen [M, N] for observations [M, N, O]."""
-        own = self.actor(obs).gather(-1, choice[..., None])
+        """The team's value [M] of levels chosen [M, N, A] for observations [M, N, O]."""
+        own = self.actor(obs).gather(-1, choice[..., None]).sum(-2)  # [M, N, 1]
         network = self.actor.network
         seen = ((obs - network.mean) * network.inverse_spread).clamp(-5.0, 5.0)
         return self.mixer(own, seen.mean(-2) if self.shared else seen.flatten(-2))[..., 0]
@@ -50,14 +51,14 @@ class Qmix:
         self.config, self.sim, self.hold = config, sim, steps_of_hold(config, sim.config)
         self.watch = Stopwatch(sim.device)
         n, o, shared, own = sim.num_agents, sim.observation_dim, config.share_parameters, config.qmix
-        self.actor = MenuActor(n, o, sim.action_dim, config.hidden, own.transfer_level, shared)
+        self.actor = BranchingActor(n, o, sim.action_dim, config.hidden, own.levels, shared)
         self.value = TeamValue(self.actor, n, o, own.mixing, shared).to(sim.device)
         self.target = copy.deepcopy(self.value).requires_grad_(False)
         self.parameters = list(self.value.parameters())
         self.size = sum(p.numel() for p in self.parameters)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
         self.endings = Endings(sim, config.horizon, self.hold)
-        self.replay = Replay(own.replay, sim.num_grids, n, o, sim.device)
+        self.replay = Replay(own.replay, sim.num_grids, n, o, sim.action_dim, sim.device)
         self.kept_bytes = self.replay.nbytes
         self.experience_bytes = self.kept_bytes + 4 * self.endings.stretches * sim.num_grids * n * o
         rows, network = own.batch * n, self.actor.network
@@ -72,11 +73,12 @@ class Qmix:
     def warm_up(self, state: State) -> None:
         """Compile the step; its result is dropped."""
         with torch.no_grad():
-            self.sim.step(state, self.actor.menu[torch.zeros_like(state.soc_kwh, dtype=torch.int64)])
+            still = state.soc_kwh.new_zeros(*state.soc_kwh.shape, self.sim.action_dim)
+            self.sim.step(state, still)
 
     @torch.no_grad()
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
-        """Act by the best entries, or by any with probability ε, and remember."""
+        """Act by the best levels, each with probability ε by any, and remember."""
         require_whole_holds(state, self.hold)
         epsilon = self._epsilon(progress)
         rewards, truncated = [], []
@@ -84,7 +86,7 @@ class Qmix:
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
         for _ in range(self.config.horizon):
             choice = self._choose(obs, epsilon)
-            action = self.actor.menu[choice]
+            action = self.actor.act(choice)
             total, out = torch.zeros_like(state.soc_kwh), None
             for _ in range(self.hold):
                 before = state
@@ -106,10 +108,10 @@ class Qmix:
         return Collected(state, obs, parts / steps, torch.stack(rewards).mean((0, 1)) / self.hold)
 
     def _choose(self, obs: Tensor, epsilon: float) -> Tensor:
-        """Entries [B, N] for observations [B, N, O]."""
+        """Levels [B, N, A] for observations [B, N, O]."""
         best = self.actor(obs).argmax(-1)
         explore = torch.rand(best.shape, device=best.device) < epsilon
-        return torch.where(explore, torch.randint_like(best, len(self.actor.menu)), best)
+        return torch.where(explore, torch.randint_like(best, len(self.actor.levels)), best)
 
     def _epsilon(self, progress: float) -> float:
         c = self.config.qmix
@@ -174,7 +176,7 @@ class Qmix:
 def td_loss(value: TeamValue, target: TeamValue, batch: Transitions, gamma: float) -> tuple[Tensor, Tensor]:
     """One-step loss of the team's value, and the mean value.
 
-    What follows is valued by the target networks at the entries the trained ones prefer (double Q-learning, van Hasselt
+    What follows is valued by the target networks at the levels the trained ones prefer (double Q-learning, van Hasselt
     et al. 2016, arXiv:1509.06461).
     """
     with torch.no_grad():

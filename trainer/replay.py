@@ -12,7 +12,7 @@ class Transitions(NamedTuple):
     """M decisions of whole communities."""
 
     obs: Tensor  # [M, N, O]
-    choice: Tensor  # [M, N] int64 entry of the menu
+    choice: Tensor  # [M, N, A] level of every entry of the action
     reward: Tensor  # [M] of the team
     next_obs: Tensor  # [M, N, O] before any reset: the time limit is no end
 
@@ -22,15 +22,15 @@ class Replay:
 
     Args:
         capacity: decisions kept, rounded up to a multiple of num_grids.
-        num_grids, num_agents, inputs: B, N, O.
+        num_grids, num_agents, inputs, actions: B, N, O, A.
     """
 
-    def __init__(self, capacity: int, num_grids: int, num_agents: int, inputs: int, device: torch.device):
+    def __init__(self, capacity: int, num_grids: int, num_agents: int, inputs: int, actions: int, device: torch.device):
         self.num_grids = num_grids
         self.capacity = -(-capacity // num_grids) * num_grids
         self.data = Transitions(
             torch.zeros(self.capacity, num_agents, inputs, device=device),
-            torch.zeros(self.capacity, num_agents, dtype=torch.int64, device=device),
+            torch.zeros(self.capacity, num_agents, actions, dtype=torch.uint8, device=device),
             torch.zeros(self.capacity, device=device),
             torch.zeros(self.capacity, num_agents, inputs, device=device),
         )
@@ -69,7 +69,8 @@ class Replay:
     def sample(self, size: int, generator: torch.Generator) -> Transitions:
         """Decisions drawn with replacement."""
         rows = torch.randint(len(self), (size,), generator=generator).to(self.data.reward.device)
-        return Transitions(*(kept[rows] for kept in self.data))
+        drawn = Transitions(*(kept[rows] for kept in self.data))
+        return drawn._replace(choice=drawn.choice.long())
 
     def state_dict(self) -> dict[str, Any]:
         """What was stored, and where the ring stands."""

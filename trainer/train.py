@@ -293,7 +293,7 @@ class Training:
     def _about(self) -> dict[str, Any]:
         return {
             "algorithm": self.config.algorithm, "share_parameters": self.config.share_parameters,
-            "transfer_level": self.config.qmix.transfer_level, "scenario": self.scenario.name,
+            "levels": self.config.qmix.levels, "scenario": self.scenario.name,
             "run": self.folder.path.name,
             "num_agents": self.sim.num_agents, "observation_dim": self.sim.observation_dim,
             "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
-from trainer.actors import Actor, MenuActor, load_weights
+from trainer.actors import Actor, BranchingActor, load_weights
 from trainer.runs import load_checkpoint
 
 SAME = {  # what must agree, and what to do where it does not
@@ -24,7 +24,7 @@ def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
     """Give an actor the weights of a checkpoint; critics and optimisers stay new. Returns what to tell.
 
     ippo, mappo and shac act alike and take each other's weights; the standard deviation of exploration comes along
-    between ippo and mappo. qmix, whose networks value a menu, takes its own only. The inputs' mean and spread are part
+    between ippo and mappo. qmix, whose networks value levels, takes its own only. The inputs' mean and spread are part
     of what the weights mean, so they are taken over and kept.
 
     Args:
@@ -56,9 +56,9 @@ def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
 def _check_fit(
     actor: Actor, own: Mapping[str, Any], weights: Mapping[str, Tensor], there: Mapping[str, Any], about: str
 ) -> None:
-    if (there["algorithm"] == "qmix") != isinstance(actor, MenuActor):
+    if (there["algorithm"] == "qmix") != isinstance(actor, BranchingActor):
         raise ConfigError(
-            f"{about} does not fit algorithm = {own['algorithm']!r}: qmix values a menu of actions, the others act "
+            f"{about} does not fit algorithm = {own['algorithm']!r}: qmix values levels of actions, the others act "
             "directly; start qmix from qmix, and ippo, mappo and shac from one another"
         )
     for field, remedy in SAME.items():
@@ -69,5 +69,5 @@ def _check_fit(
                 f"{about}: it has {field} = {shown[0]}, this run {shown[1]}: "
                 f"{remedy.format(there=str(before).lower())}, or give another checkpoint"
             )
-    if isinstance(actor, MenuActor) and not weights.get("menu", actor.menu.cpu()).equal(actor.menu.cpu()):
-        raise ConfigError(f"{about}: its menu has other actions: add --qmix.transfer_level {there['transfer_level']}")
+    if isinstance(actor, BranchingActor) and there.get("levels") != len(actor.levels):
+        raise ConfigError(f"{about}: its entries have other levels: add --qmix.levels {there.get('levels')}")

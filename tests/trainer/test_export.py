@@ -41,7 +41,7 @@ def sim() -> Simulator:
 def checkpoint(folder: Path, sim: Simulator, algorithm: str = "ippo", **fields: Any) -> Path:
     """A run folder with an untrained policy in it, its inputs standardised as training does."""
     about = {
-        "algorithm": algorithm, "share_parameters": False, "transfer_level": 0.3, "scenario": sim.config.name,
+        "algorithm": algorithm, "share_parameters": False, "levels": 5, "scenario": sim.config.name,
         "run": folder.name, "num_agents": sim.num_agents, "observation_dim": sim.observation_dim,
         "action_dim": sim.action_dim, "hidden": [16], "hold_h": 1.0, "observation_names": sim.observation_names,
         "action_names": sim.action_names, "validation_score": 0.5,

@@ -89,11 +89,11 @@ def test_another_hold_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [
-        ({"algorithm": "qmix"}, {}, "qmix values a menu"),
+        ({"algorithm": "qmix"}, {}, "qmix values levels"),
         ({}, {"hidden": (8,)}, r"hidden = \[16\], this run \[8\]: add --hidden"),
         ({}, {"share_parameters": True}, "add --share_parameters false"),
         ({}, {"agents": N + 1}, "num_agents = 3, this run 4: train on a scenario"),
-        ({"algorithm": "qmix", "qmix": {"transfer_level": 0.5}}, {"algorithm": "qmix"}, "--qmix.transfer_level 0.5"),
+        ({"algorithm": "qmix", "qmix": {"levels": 5}}, {"algorithm": "qmix"}, "add --qmix.levels 5"),
     ],
 )
 def test_what_does_not_fit_is_named_with_a_remedy(
