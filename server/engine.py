@@ -166,9 +166,9 @@ class Engine:
             trained_on = self.policies.entry(name or self.policies.default).scenario
             scenario = trained_on if trained_on in self.scenarios.names() else "community-5"
         assert scenario is not None
-        config, shape = self.scenarios.load(scenario), self.scenarios.shape(scenario)
-        entry = self.policies.default_for(config, shape) if name is None else self.policies.entry(name)
-        reason = misfit(entry, config, shape)
+        config, there = self.scenarios.load(scenario), self.scenarios.interface(scenario)
+        entry = self.policies.default_for(config, there) if name is None else self.policies.entry(name)
+        reason = misfit(entry, config, there)
         if reason is not None:
             raise ApiError(422, "does_not_fit", reason, "policy")
         return scenario, config, entry

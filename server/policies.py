@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field
 
 from server.errors import ApiError, scrub
 from server.requests import NAME
-from server.scenarios import Shape
 from smartgrid_core import GridConfig
 from smartgrid_core.controllers import CONTROLLERS, Controller, make_controller
 from smartgrid_core.errors import UserError
+from trainer import interface
+from trainer.interface import Interface
 from trainer.policy import held_steps, load_policy
 from trainer.runs import FORMAT, find_checkpoint, shipped_policies
 
@@ -46,6 +47,7 @@ class PolicyEntry(BaseModel):
     hold_h: float | None = Field(default=None, description="Hours an action lasts.")
     fits: bool | None = Field(default=None, description="Whether it fits the scenario asked about; null: none was.")
     reason: str | None = Field(default=None, description="Why it does not fit.")
+    about: dict[str, Any] = Field(default={}, exclude=True)  # what its checkpoint says
 
 
 class Policies:
@@ -124,12 +126,12 @@ class Policies:
         path = self._paths()[run][1]
         return path / "checkpoints" / checkpoint if checkpoint else path
 
-    def default_for(self, config: GridConfig, shape: Shape) -> PolicyEntry:
+    def default_for(self, config: GridConfig, there: Interface) -> PolicyEntry:
         """The policy for who names none: the default, one trained on this scenario, any that fits, or a rule."""
         trained = [e for e in self.list() if e.source != "controller"]
         asked_for = self.default if self._asked_for else None
         trained.sort(key=lambda e: (e.name != asked_for, e.scenario != config.name, e.name != self.default))
-        return next((e for e in trained if misfit(e, config, shape) is None), self.entry("time-of-use"))
+        return next((e for e in trained if misfit(e, config, there) is None), self.entry("time-of-use"))
 
     def load(self, name: str) -> Controller:
         """A new controller of this name.
@@ -146,23 +148,19 @@ class Policies:
             raise ApiError(422, "invalid", f"policy {name!r} cannot be read: {scrub(str(error))}", "policy") from error
 
 
-def misfit(entry: PolicyEntry, config: GridConfig, shape: Shape) -> str | None:
+def misfit(entry: PolicyEntry, config: GridConfig, there: Interface) -> str | None:
     """Why a policy cannot run a scenario, or None where it can."""
-    for field, actual in zip(shape._fields, shape, strict=True):
-        trained = getattr(entry, field)
-        if trained is not None and trained != actual:
-            return (
-                f"{entry.name} was trained on {entry.scenario} with {field} = {trained}, {config.name} has {actual}: "
-                "choose a scenario of the same shape, or train one for it"
-            )
+    difference = interface.misfit(entry.about, config.name, there) if entry.about else None
+    if difference is not None:
+        return f"{entry.name} {difference}: choose a scenario whose prosumers see and do the same, or train one for it"
     if entry.hold_h is not None and held_steps(entry.hold_h, config) is None:
         return (
             f"{entry.name} holds its actions for {entry.hold_h:g} h, {config.name} has steps of "
             f"{config.step_minutes:g} min: choose a scenario whose steps make up that time, or train one for it"
         )
     most = MOST_AGENTS.get(entry.kind)
-    if most is not None and shape.num_agents > most:
-        return f"{entry.name} plans for at most {most} prosumers here, {config.name} has {shape.num_agents}"
+    if most is not None and there.num_agents > most:
+        return f"{entry.name} plans for at most {most} prosumers here, {config.name} has {there.num_agents}"
     return entry.reason
 
 
@@ -200,13 +198,13 @@ def _trained(name: str, source: str, path: Path) -> PolicyEntry:
         about = json.loads(text)
         if about.get("format") != FORMAT:
             return PolicyEntry(**fields, reason=f"checkpoint format {about.get('format')}, this version reads {FORMAT}")
-        fields |= {key: about[key] for key in (*Shape._fields, "scenario", "algorithm")}
+        fields |= {key: about[key] for key in ("num_agents", "observation_dim", "action_dim", "scenario", "algorithm")}
         fields |= {
             "hold_h": about.get("hold_h"),
             "score": _finite(about.get("validation_score")),
             "title": f"{about['algorithm']} ({name})",
         }
-        return PolicyEntry(**fields, checkpoints=_checkpoints(path))
+        return PolicyEntry(**fields, checkpoints=_checkpoints(path), about=about)
     except (UserError, OSError, ValueError, KeyError, AttributeError) as error:
         return PolicyEntry(**fields, reason=f"cannot be read: {scrub(str(error))}")
 

@@ -6,22 +6,15 @@ import difflib
 import re
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from server.errors import ApiError, scrub
 from server.requests import NAME
-from smartgrid_core import GridConfig, Simulator, list_scenarios, observations
+from smartgrid_core import GridConfig, Simulator, list_scenarios
 from smartgrid_core.errors import UserError
 from smartgrid_core.links import build_links
 from smartgrid_core.registry import scenario_path
-
-
-class Shape(NamedTuple):
-    """What a policy must fit: the sizes of a scenario's community."""
-
-    num_agents: int
-    observation_dim: int
-    action_dim: int
+from trainer.interface import Interface, interface_of
 
 
 class Scenarios:
@@ -33,7 +26,7 @@ class Scenarios:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._shapes: dict[tuple[str, float], Shape] = {}
+        self._interfaces: dict[tuple[str, float], Interface] = {}
         self._building = threading.Lock()
 
     def names(self) -> dict[str, str]:
@@ -69,21 +62,21 @@ class Scenarios:
         except (UserError, OSError) as error:
             raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
 
-    def shape(self, name: str) -> Shape:
-        """Sizes of its community; builds it where its links depend on its feeder, once.
+    def interface(self, name: str) -> Interface:
+        """What a policy must fit; builds it where its links depend on its feeder, once.
 
         Raises:
             ApiError: as `load`; 422, it cannot be built.
         """
         key = (name, self.path(name).stat().st_mtime)
-        if key not in self._shapes:
+        if key not in self._interfaces:
             config = self.load(name)
             try:
                 with self._building:
-                    self._shapes[key] = self._shapes.get(key) or _shape(config)
+                    self._interfaces[key] = self._interfaces.get(key) or _interface(config)
             except (UserError, ImportError, OSError) as error:
                 raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
-        return self._shapes[key]
+        return self._interfaces[key]
 
     def summaries(self) -> list[dict[str, Any]]:
         """Name, source and a few facts of each; a faulty file has `fault` instead of facts."""
@@ -111,12 +104,11 @@ def _topology(config: GridConfig) -> str:
     return topology if isinstance(topology, str) else f"{len(topology)} pairs"
 
 
-def _shape(config: GridConfig) -> Shape:
+def _interface(config: GridConfig) -> Interface:
     if str(config.links.topology).startswith("nearest"):
-        sim = Simulator(config, 1)
-        return Shape(sim.num_agents, sim.observation_dim, sim.action_dim)
+        return interface_of(config, Simulator(config, 1).num_slots)
     import numpy as np
 
     n = config.num_agents
     slots = build_links(config.links, n, np.zeros((n, n))).used.shape[0]
-    return Shape(n, len(observations.entries(config, slots)), slots + 1)
+    return interface_of(config, slots)

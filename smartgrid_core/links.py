@@ -20,6 +20,11 @@ class Links(NamedTuple):
     rating_kw: np.ndarray  # [K, N] kW, 0 in unused slots
 
 
+def action_names(slots: int) -> list[str]:
+    """Names of an action's entries: a transfer for every link slot, then the trade with the grid."""
+    return [f"transfer_{k}" for k in range(slots)] + ["trade"]
+
+
 def build_links(config: LinksConfig, num_agents: int, distance: np.ndarray) -> Links:
     """Slots of every agent.
 

@@ -18,7 +18,7 @@ from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
 from smartgrid_core.fused.layout import turned
-from smartgrid_core.links import build_links
+from smartgrid_core.links import action_names, build_links
 from smartgrid_core.memory import require_memory
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.outcome import OF_STATE, OnePass, Outcome, unfold
@@ -145,7 +145,7 @@ class Simulator:
     @property
     def action_names(self) -> list[str]:
         """Name of every action entry."""
-        return [f"transfer_{k}" for k in range(self.num_slots)] + ["trade"]
+        return action_names(self.num_slots)
 
     @property
     def agent_names(self) -> list[str]:

@@ -15,6 +15,7 @@ from smartgrid_core.errors import ConfigError
 from trainer.actors import Actor, build_actor, load_weights
 from trainer.exported import SUFFIXES, load_exported
 from trainer.files import damage_told
+from trainer.interface import interface_of, misfit
 from trainer.runs import find_checkpoint, load_checkpoint
 
 
@@ -30,16 +31,11 @@ class PolicyController:
 
     def start(self, sim: Simulator, state: State) -> None:
         """Check that the policy fits the scenario, and begin at a decision."""
-        for field, actual in (
-            ("num_agents", sim.num_agents),
-            ("observation_dim", sim.observation_dim),
-            ("action_dim", sim.action_dim),
-        ):
-            if self.about[field] != actual:
-                raise ConfigError(
-                    f"policy {self.name} was trained on {self.about['scenario']} with {field} = {self.about[field]}; "
-                    f"{sim.config.name} has {actual}: evaluate it on a scenario of the same shape"
-                )
+        difference = misfit(self.about, sim.config.name, interface_of(sim.config, sim.num_slots))
+        if difference is not None:
+            raise ConfigError(
+                f"policy {self.name} {difference}: evaluate it on a scenario whose prosumers see and do the same"
+            )
         self.actor.to(sim.device)
         hold = held_steps(self.about["hold_h"], sim.config)
         if hold is None:

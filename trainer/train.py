@@ -17,6 +17,7 @@ from smartgrid_core.errors import UserError
 from smartgrid_core.types import RewardParts
 from trainer import distributed, resuming, snapshot
 from trainer.config import TrainConfig, check_batch
+from trainer.interface import interface_of
 from trainer.learner import Collected, make_learner
 from trainer.learning_reward import steps_of_hold
 from trainer.metrics import event_writer, listed, write_scalars
@@ -294,10 +295,9 @@ class Training:
         return {
             "algorithm": self.config.algorithm, "share_parameters": self.config.share_parameters,
             "levels": self.config.qmix.levels, "scenario": self.scenario.name,
-            "run": self.folder.path.name,
-            "num_agents": self.sim.num_agents, "observation_dim": self.sim.observation_dim,
-            "action_dim": self.sim.action_dim, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
-            "observation_names": self.sim.observation_names, "action_names": self.sim.action_names,
+            "run": self.folder.path.name, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
+            "observation_dim": self.sim.observation_dim, "action_dim": self.sim.action_dim,
+            **interface_of(self.scenario, self.sim.num_slots)._asdict(),
             "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
             "validation_score": _finite(self.score), "best_score": _finite(self.best), "stale": self.stale,
         }  # fmt: skip

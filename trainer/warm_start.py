@@ -17,6 +17,8 @@ SAME = {  # what must agree, and what to do where it does not
     "num_agents": "train on a scenario of the same shape",
     "observation_names": "train on a scenario of the same shape, with the same forecast and price windows",
     "action_names": "train on a scenario of the same shape",
+    "trade_mode": "add --trade_mode {there}",
+    "transfer_rule": "add --transfer_rule {there}",
 }
 
 
@@ -62,7 +64,8 @@ def _check_fit(
             "directly; start qmix from qmix, and ippo, mappo and shac from one another"
         )
     for field, remedy in SAME.items():
-        before, now = there.get(field, False), own[field]
+        now = own[field]
+        before = there.get(field, False if field == "share_parameters" else now)  # absent where an older version saved
         if before != now:
             shown = (len(before), len(now)) if field.endswith("names") else (before, now)
             raise ConfigError(

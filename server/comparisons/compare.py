@@ -12,12 +12,13 @@ import torch
 
 from server.errors import ApiError
 from server.policies import Policies, misfit
-from server.scenarios import Scenarios, Shape
+from server.scenarios import Scenarios
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.controllers import Controller
 from smartgrid_core.controllers.episode import EpisodeRecord
 from smartgrid_core.errors import UserError
 from trainer.evaluate import GRID_ONLY, Evaluation, Watch, baseline_names, evaluate_in_detail
+from trainer.interface import interface_of
 from trainer.significance import paired
 
 Tell = Callable[[float, str], None]
@@ -96,18 +97,18 @@ def _choose(
     config: GridConfig, sim: Simulator, names: list[str], policies: Policies
 ) -> tuple[list[Controller], list[str], list[dict[str, str]]]:
     """Trained policies to evaluate, baselines to list, and what cannot run this scenario."""
-    shape = Shape(sim.num_agents, sim.observation_dim, sim.action_dim)
+    there = interface_of(sim.config, sim.num_slots)
     controllers: list[Controller] = []
     baselines: list[str] = []
     skipped: list[dict[str, str]] = []
     for name in names:
         try:
             if name == GRID_ONLY or policies.entry(name).source == "controller":
-                if name != GRID_ONLY and (reason := misfit(policies.entry(name), config, shape)):
+                if name != GRID_ONLY and (reason := misfit(policies.entry(name), config, there)):
                     raise ApiError(422, "does_not_fit", reason)
                 baselines += baseline_names(config, [name])
                 continue
-            if reason := misfit(policies.entry(name), config, shape):
+            if reason := misfit(policies.entry(name), config, there):
                 raise ApiError(422, "does_not_fit", reason)
             controller = policies.load(name)
             controller.name = name  # rows are found by the name asked for

@@ -58,10 +58,10 @@ def _policies(context: Context, scenario: str | None) -> list[PolicyEntry]:
         return entries
     config = context.scenarios.load(scenario)
     try:
-        shape = context.scenarios.shape(scenario)
+        there = context.scenarios.interface(scenario)
     except ApiError as error:
         return [entry.model_copy(update={"fits": False, "reason": error.message}) for entry in entries]
-    reasons = [misfit(entry, config, shape) for entry in entries]
+    reasons = [misfit(entry, config, there) for entry in entries]
     return [
         entry.model_copy(update={"fits": reason is None, "reason": reason})
         for entry, reason in zip(entries, reasons, strict=True)

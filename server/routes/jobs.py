@@ -41,14 +41,14 @@ def compare(shared: Shared, body: ComparisonRequest) -> Job:
 
 def _check_fit(context: Context, body: ComparisonRequest) -> None:
     """Every name is known, and every policy fits one of the scenarios at least; the others are skipped."""
-    scenarios = {name: (context.scenarios.load(name), context.scenarios.shape(name)) for name in body.scenarios}
+    scenarios = {name: (context.scenarios.load(name), context.scenarios.interface(name)) for name in body.scenarios}
     for config, _ in scenarios.values():
         _check_days(body.days, config.step_minutes)
     for policy in body.policies:
         if policy == GRID_ONLY:
             continue
         entry = context.policies.entry(policy)
-        reasons = [misfit(entry, config, shape) for config, shape in scenarios.values()]
+        reasons = [misfit(entry, config, there) for config, there in scenarios.values()]
         if all(reasons):
             raise ApiError(422, "does_not_fit", str(reasons[0]), "policies")
 

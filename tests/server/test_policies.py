@@ -110,10 +110,10 @@ def test_what_fits_what(folder: Path) -> None:
     scenarios, policies = Scenarios(folder), Policies(folder / "none")
 
     def reason(policy: str, scenario: str) -> str | None:
-        return misfit(policies.entry(policy), scenarios.load(scenario), scenarios.shape(scenario))
+        return misfit(policies.entry(policy), scenarios.load(scenario), scenarios.interface(scenario))
 
     assert reason("community-5", "price-spike") is None
-    assert "num_agents = 5, tiny has 3" in (reason("community-5", "tiny") or "")
+    assert "num_agents = 5; tiny has 3" in (reason("community-5", "tiny") or "")
     assert reason("mpc-perfect", "tiny") is None
     assert "at most 100 prosumers here, wide has 120" in (reason("mpc-perfect", "wide") or "")
     assert reason("self-consumption", "wide") is None
@@ -132,21 +132,21 @@ def test_a_saved_scenario_cannot_take_a_shipped_name_and_a_faulty_one_says_why(f
 
 def test_a_policy_whose_hold_is_no_multiple_of_a_step_does_not_fit(tmp_path: Path) -> None:
     policies = Policies(tmp_path)
-    shape = Scenarios(tmp_path).shape("community-5")
+    there = Scenarios(tmp_path).interface("community-5")
     for minutes, fits in ((15, True), (5, True), (30, True), (10, False), (6, False)):
         config = GridConfig.load("community-5", step_minutes=minutes)
-        reason = misfit(policies.entry("community-5"), config, shape)
+        reason = misfit(policies.entry("community-5"), config, there)
         assert (reason is None) == fits, minutes
         if not fits:
             assert reason is not None
             assert f"0.25 h, community-5 has steps of {minutes} min" in reason
-        assert policies.default_for(config, shape).name == ("community-5" if fits else "time-of-use")
+        assert policies.default_for(config, there).name == ("community-5" if fits else "time-of-use")
 
 
 def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
     policies, scenarios = Policies(tmp_path), Scenarios(tmp_path)
     chosen = {
-        name: policies.default_for(scenarios.load(name), scenarios.shape(name)).name
+        name: policies.default_for(scenarios.load(name), scenarios.interface(name)).name
         for name in ("community-5", "price-spike", "outage", "high-demand", "rural-lv", "suburb-40")
     }
     assert chosen == {

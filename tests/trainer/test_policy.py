@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import trainer.train as train_module
-from smartgrid_core import Simulator
+from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401 (a fixture)
 from tests.trainer.runs_small import community_5, run
@@ -45,6 +46,26 @@ def test_policy_holds_its_action_for_an_hour(tmp_path: Path) -> None:
         obs = out.obs
     assert all(torch.equal(actions[0], a) for a in actions[1:4])
     assert not torch.equal(actions[0], actions[4])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {"forecast.window_edges_h": (1, 2, 3, 4, 5, 6)},
+            "observation_names[10] = import_price_2-4h; .* import_price_2-3h",
+        ),
+        ({"forecast.window_edges_h": (1, 2)}, "observation_dim = 41; .* 25"),
+        ({"trade_mode": "absolute"}, "trade_mode = around_balance; .* absolute"),
+        ({"transfer_rule": "average"}, "transfer_rule = consent; .* average"),
+        ({"links.topology": "none"}, "observation_dim = 41; .* 37"),
+    ],
+)
+def test_policy_refuses_numbers_that_mean_something_else(changed: dict[str, Any], words: str) -> None:
+    """Sizes may agree all the same: windows of other hours, actions that order power instead of shifting it."""
+    sim = Simulator(GridConfig.load("community-5", **changed), 1)
+    with pytest.raises(ConfigError, match=words.replace("[10]", r"\[10\]")):
+        load_policy("community-5").start(sim, sim.reset()[0])
 
 
 def test_policy_refuses_another_community(tmp_path: Path) -> None:
