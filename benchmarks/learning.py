@@ -239,8 +239,9 @@ def _figures(content: dict[str, Any], board: dict[str, Any]) -> dict[str, Any]:
 
 
 def baselines(scenario: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a case stands beside, by controllers as they are today; results are kept for as long as nothing changes."""
-    board = evaluate(GridConfig.model_validate(scenario), against="all")
+    """What a case stands beside, on the same episodes, by controllers as they are today; kept while nothing changes."""
+    config = GridConfig.model_validate(scenario)
+    board = evaluate(config, against="all", mpc_episodes=len(config.evaluation.seeds))
     return [
         {"name": row.name, "kind": row.kind, "forecast": row.forecast, "episodes": row.episodes, "score": row.score,
          "cost_eur": row.cost_eur} | {name: row.kpis.get(name) for name in FIGURES[2:]}
@@ -290,7 +291,8 @@ def show(records: Sequence[dict[str, Any]], scenario: str, variant: str) -> None
         if decision := case.get("decision"):
             console.print(
                 f"  a step's decision of a community: {case['algorithm']} {decision['policy_us']:.2f} µs in a batch of "
-                f"{decision['grids']:,}, {decision['mpc']} {decision['mpc_us']:,.0f} µs: {decision['ratio']:,.0f} times"
+                f"{decision['grids']:,}, {decision['mpc']} {decision['mpc_us']:,.0f} µs in one of "
+                f"{decision.get('planned', 1)}: {decision['ratio']:,.0f} times"
             )
 
 

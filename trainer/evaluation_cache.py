@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,11 @@ def folder() -> Path:
 
 @lru_cache(maxsize=1)
 def source_hash() -> str:
-    """Hash of smartgrid_core's source: other physics, other results, without a version to forget."""
-    root = Path(smartgrid_core.__file__).parent
+    """Hash of the source that decides: smartgrid_core's, and how baselines are run; without a version to forget."""
+    root, how = Path(smartgrid_core.__file__).parent, Path(__file__).parent / "evaluate.py"
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".cpp", ".h")):
-        digest.update(str(path.relative_to(root)).encode())
+    for path in [*sorted(p for p in root.rglob("*") if p.suffix in (".py", ".cpp", ".h")), how]:
+        digest.update(str(path.relative_to(root.parent)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -62,11 +64,18 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(repr(value).encode())
 
 
+def _version(package: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
 def path_for(sim: Simulator, name: str, seeds: Sequence[int]) -> Path:
     """File of a baseline's results on the episodes of `seeds` in the scenario of `sim`."""
     key = {
         "format": FORMAT,
         "source": source_hash(),
+        "solver": _version("highspy"),
         "data": data_hash(sim),
         "config": sim.config.model_dump(mode="json", exclude={"description", "evaluation", "rewards"}),
         "device": sim.device.type,

@@ -76,7 +76,8 @@ def _decision(case: Case) -> str:
     d = case["decision"]
     return (
         f"- A step's decision of a community takes {case['algorithm']} {d['policy_us']:.2g} µs of a core in a batch "
-        f"of {d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f}: {d['ratio']:,.0f} times as long."
+        f"of {d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f} in one of {d.get('planned', 1)}: "
+        f"{d['ratio']:,.0f} times as long."
     )
 
 
