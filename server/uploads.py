@@ -175,7 +175,7 @@ def _load(path: Path, options: Options) -> dict[str, Any]:
 def _prices(path: Path, options: Options) -> dict[str, Any]:
     import numpy as np
 
-    from smartgrid_core.profiles.csv_source import csv_prices
+    from smartgrid_core.profiles.csv_prices import csv_prices
 
     span = csv_prices(path, time_zone=options.time_zone, step_minutes=options.step_minutes)
     return {

@@ -79,6 +79,7 @@ class Network(nn.Module):
 
     residents: Tensor
     agent_bus: Tensor
+    ways: Tensor  # [n, M] 1 where a branch lies between a bus and the slack
 
     def __init__(self, config: NetworkConfig, feeder: Feeder, agent_bus: np.ndarray):
         super().__init__()
@@ -94,6 +95,7 @@ class Network(nn.Module):
         for bus, count in enumerate(counts):
             residents[bus, :count] = np.flatnonzero(position.reshape(-1) == bus)
         self.register_buffer("residents", torch.from_numpy(residents.T.reshape(-1)).int())
+        self.register_buffer("ways", torch.from_numpy(np.asarray(feeder.path).T.copy()).to(torch.float32))
         self.register_buffer("agent_bus", torch.from_numpy(agent_bus).int())
 
     def forward(
@@ -108,7 +110,7 @@ class Network(nn.Module):
             impedance_scale: [1] or [B] or None; branch_open: [M, B] bool or None; islanded: [B] bool or None.
         """
         if not self.config.power_flow:
-            return self._copper_plate(injection_kw)
+            return self._copper_plate(injection_kw, branch_open)
         p = self._to_buses(-injection_kw)
         q = self._to_buses(served_kw * self.reactive_ratio)
         if impedance_scale is not None:
@@ -132,11 +134,16 @@ class Network(nn.Module):
             return places
         return places.view(self.most_residents, self.num_injections, x.shape[1]).sum(0)
 
-    def _copper_plate(self, injection_kw: Tensor) -> NetworkState:
-        """No network: nominal voltage, no losses."""
+    def _copper_plate(self, injection_kw: Tensor, branch_open: Tensor | None) -> NetworkState:
+        """No losses, and nominal voltage but where open branches cut the way to the transformer."""
         n, b = injection_kw.shape
         ones, zero = injection_kw.new_ones(1, b), injection_kw.new_zeros(b)
         voltage = ones.expand(len(self.feeder.bus_names), b)
         loading = zero.expand(len(self.feeder.branch_names), b)
+        agent_voltage, energised = ones.expand(n, b), None
+        if branch_open is not None:
+            energised = (self.ways @ branch_open.to(ones.dtype)) == 0
+            voltage = energised.to(ones.dtype)
+            agent_voltage = voltage.index_select(0, self.agent_bus)
         result = NetworkResult(voltage, loading, zero, -injection_kw.sum(0), ones[0] > 0)
-        return NetworkState(result, ones.expand(n, b), None)
+        return NetworkState(result, agent_voltage, energised)

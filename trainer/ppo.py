@@ -154,9 +154,10 @@ class Ppo:
         config = self.config.ppo
         mean, std = self.actor.evaluate(batch.seen)
         losses = ppo_losses(mean, std, self.critic.evaluate(batch.valued)[..., 0], batch, config.clip_epsilon)
-        total = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
+        each = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        # The sum, as a mean over agents would make an agent's gradient smaller the more others there are.
+        (each.mean() if self.config.share_parameters else each.sum()).backward()
         average_gradients(self.parameters)
         norm = clip_gradients_per_agent(self.parameters, self.config.max_grad_norm)
         self.optimiser.step()

@@ -34,13 +34,13 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Means over decisions and agents."""
+    """Of each agent, means over decisions."""
 
-    objective: Tensor  # [] clipped surrogate, to descend on
-    critic: Tensor  # [] smooth L1
-    entropy: Tensor  # []
-    kl: Tensor  # [] approximate KL divergence from the policy that acted, ≥ 0
-    clip_fraction: Tensor  # []
+    objective: Tensor  # [N] clipped surrogate, to descend on
+    critic: Tensor  # [N] smooth L1
+    entropy: Tensor  # [N], or [1] where exploration is shared
+    kl: Tensor  # [N] approximate KL divergence from the policy that acted, ≥ 0
+    clip_fraction: Tensor  # [N]
 
 
 def advantages(
@@ -113,8 +113,9 @@ def ppo_losses(mean: Tensor, std: Tensor, value: Tensor, batch: Batch, clip_epsi
     log_ratio = normal_log_prob(batch.action, mean, std) - batch.log_prob
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_epsilon, 1 + clip_epsilon)
-    objective = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
-    entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).mean()
+    objective = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean(1)
+    entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).mean(1)
     with torch.no_grad():
-        kl, clip_fraction = (ratio - 1 - log_ratio).mean(), (clipped != ratio).to(ratio.dtype).mean()
-    return Losses(objective, F.smooth_l1_loss(value, batch.target), entropy, kl, clip_fraction)
+        kl, clip_fraction = (ratio - 1 - log_ratio).mean(1), (clipped != ratio).to(ratio.dtype).mean(1)
+    critic = F.smooth_l1_loss(value, batch.target, reduction="none").mean(1)
+    return Losses(objective, critic, entropy, kl, clip_fraction)

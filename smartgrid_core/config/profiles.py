@@ -25,7 +25,7 @@ class ProfilesConfig(Model):
     path: Path | None = None
     """CSV with columns timestamp, agent, demand_kw, generation_kw."""
     price_path: Path | None = None
-    """CSV with columns timestamp, import_eur_per_kwh, export_eur_per_kwh; replaces the tariff's prices."""
+    """CSV with columns timestamp, import_eur_per_kwh, export_eur_per_kwh; instead of the tariff, with any source."""
     time_zone: str = "UTC"
     """Zone of naive time stamps in the CSV files."""
     hold_out: bool = True
@@ -43,6 +43,8 @@ class ProfilesConfig(Model):
             raise ValueError("code is missing: source = simbench needs a SimBench code such as 1-LV-rural1--0-sw")
         if self.source == "csv" and not self.path:
             raise ValueError("path is missing: source = csv needs the path of a CSV file")
+        if self.source != "csv" and self.path:
+            raise ValueError(f"path = {self.path}: {self.source} data have no file; set source = csv, or drop it")
         return self
 
 

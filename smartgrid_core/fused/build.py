@@ -23,9 +23,16 @@ class BuildError(RuntimeError):
 
 def compiler() -> str | None:
     """The C++ compiler to use: $CXX, g++ or clang++."""
-    return next(
-        (path for name in (os.environ.get("CXX", ""), "g++", "clang++") if name and (path := which(name))), None
-    )
+    return _first(os.environ.get("CXX", ""), "g++", "clang++")
+
+
+def c_compiler() -> str | None:
+    """The C compiler that Triton uses for what launches a GPU's kernels: $CC, gcc or clang."""
+    return _first(os.environ.get("CC", ""), "gcc", "clang")
+
+
+def _first(*names: str) -> str | None:
+    return next((path for name in names if name and (path := which(name))), None)
 
 
 def load(source: str) -> ctypes.CDLL:

@@ -1,11 +1,10 @@
-"""A user's own measurements: `timestamp, agent, demand_kw, generation_kw`, and prices in a second file."""
+"""A user's own measurements: `timestamp, agent, demand_kw, generation_kw`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,18 +20,15 @@ from smartgrid_core.profiles.splits import assign_splits
 from smartgrid_core.profiles.types import SPLITS, ProfileError, Profiles
 
 LOAD_COLUMNS = ("timestamp", "agent", "demand_kw", "generation_kw")
-PRICE_COLUMNS = ("timestamp", "import_eur_per_kwh", "export_eur_per_kwh")
 # Beyond these a column is in another unit: a low-voltage connection carries at most some hundred kW, and the
 # smallest household uses more than 10 W at some moment of a day.
 HIGHEST_KW = 10_000.0
 LOWEST_PEAK_KW = 0.01
-HIGHEST_EUR_PER_KWH = 10.0  # above the European day-ahead cap of 4 EUR/kWh (ACER 2023) with room for grid fees
 
 
 def csv_profiles(
     path: str | Path,
     *,
-    price_path: str | Path | None = None,
     time_zone: str = "UTC",
     step_minutes: int = 15,
     agents: Sequence[str] | None = None,
@@ -49,8 +45,6 @@ def csv_profiles(
         path: file with the columns timestamp, agent, demand_kw, generation_kw; every agent in every step,
             each agent's rows in order; generation_kw is 0 where there is none. Further columns are passed
             over.
-        price_path: file with timestamp, import_eur_per_kwh, export_eur_per_kwh, covering the load; its step
-            may be a multiple of step_minutes (hourly prices).
         time_zone: IANA name, e.g. Europe/Berlin.
         step_minutes: of the load file.
         agents: names in the order wanted; None for the order in the file.
@@ -74,11 +68,6 @@ def csv_profiles(
 
     num_steps = demand.shape[1]
     block, split_of_step = assign_splits(num_steps, step_minutes, split=split, source=str(path))
-    import_price, export_price = None, None
-    if price_path is not None:
-        prices = read_csv_table(price_path, PRICE_COLUMNS)
-        stamps = standard_minutes(prices, zone, [""] * len(prices.rows))
-        import_price, export_price = _prices(prices, stamps, start, end, step_minutes)
     pool = np.arange(len(names), dtype=np.int64)[None, :]
     names_of_splits = SPLITS if split == "weeks" else ("all",)
     return Profiles(
@@ -92,31 +81,8 @@ def csv_profiles(
         step_minutes=step_minutes,
         block=block,
         split_of_step=split_of_step,
-        import_price=import_price,
-        export_price=export_price,
         agent_names=tuple(names),
     )
-
-
-class PriceSpan(NamedTuple):
-    """What a price file covers."""
-
-    rows: int
-    start: np.datetime64  # minutes, standard time
-    end: np.datetime64  # start of the last step
-    lowest_import_eur_per_kwh: float
-    highest_import_eur_per_kwh: float
-
-
-def csv_prices(path: str | Path, *, time_zone: str = "UTC", step_minutes: int = 15) -> PriceSpan:
-    """Check a price file alone, before there is a load to cover; faults are told as by `csv_profiles`."""
-    table = read_csv_table(path, PRICE_COLUMNS)
-    minutes = standard_minutes(table, open_time_zone(time_zone), [""] * len(table.rows))
-    first, last = int(minutes[0]), int(minutes[-1])
-    _prices(table, minutes, first, last, step_minutes)
-    imports = table.numbers(PRICE_COLUMNS[1], "EUR/kWh")
-    start, end = np.datetime64(first, "m"), np.datetime64(last, "m")
-    return PriceSpan(len(table.rows), start, end, float(imports.min()), float(imports.max()))
 
 
 def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:
@@ -207,43 +173,3 @@ def _power(table: CsvTable, column: str, lines: np.ndarray) -> np.ndarray:
                 "the column in MW? Multiply it by 1000",
             )
     return by_agent.astype(np.float32)
-
-
-def _prices(
-    table: CsvTable, minutes: np.ndarray, start: int, end: int, step_minutes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Import and export price of the steps from `start` to `end`, [T] float64 each."""
-    price_step = int(minutes[1] - minutes[0]) if minutes.size > 1 else step_minutes
-    if price_step <= 0 or price_step % step_minutes or 1440 % price_step:
-        price_step = step_minutes
-    check_uniform(table, np.arange(minutes.size), minutes, price_step, "the price file")
-    covered = int(minutes[-1]) + price_step
-    if minutes[0] > start or covered < end:
-        line = 0 if minutes[0] > start else minutes.size - 1
-        table.fail(
-            int(line),
-            "timestamp",
-            f"prices cover {stamp_text(int(minutes[0]))} to {stamp_text(covered)} standard time, the load "
-            f"needs {stamp_text(start)} to {stamp_text(end)}; extend the price file",
-        )
-    values = [table.numbers(column, "EUR/kWh") for column in PRICE_COLUMNS[1:]]
-    for column, prices in zip(PRICE_COLUMNS[1:], values, strict=True):
-        large = np.flatnonzero(np.abs(prices) > HIGHEST_EUR_PER_KWH)
-        if large.size:
-            table.fail(
-                int(large[0]),
-                column,
-                f"beyond ±{HIGHEST_EUR_PER_KWH:g} EUR/kWh: is the column in EUR/MWh (divide by "
-                "1000) or ct/kWh (divide by 100)?",
-            )
-    above = np.flatnonzero(values[1] > values[0])
-    if above.size:
-        line = int(above[0])
-        table.fail(
-            line,
-            "export_eur_per_kwh",
-            f"above the import price of {values[0][line]:g} EUR/kWh in the same row: buying to "
-            "sell would earn money without end; lower it to the import price at most",
-        )
-    at = (np.arange(start, end, step_minutes) - int(minutes[0])) // price_step
-    return values[0][at], values[1][at]

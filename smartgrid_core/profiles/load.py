@@ -35,14 +35,14 @@ def load_profiles(config: GridConfig) -> LoadedProfiles:
         ProfileError: faulty data, with file, row and column.
     """
     key = config.model_dump_json(include={"prosumers", "profiles", "step_minutes", "network"})
-    files = (config.profiles.path, config.profiles.price_path) if config.profiles.source == "csv" else ()
-    return _load(key, tuple(_version(path) for path in files), _Holder(config))
+    files = (config.profiles.path, config.profiles.price_path)
+    return _load(key, tuple(_version(path) for path in files if path), _Holder(config))
 
 
-def _version(path: Path | None) -> tuple[int, ...]:
+def _version(path: Path) -> tuple[int, ...]:
     """What changes when a file is written anew; nothing for one that is not there, which its reader tells."""
     try:
-        found = Path(path or "").stat()
+        found = path.stat()
     except OSError:
         return ()
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -64,7 +64,13 @@ class _Holder:
 @lru_cache(maxsize=4)
 def _load(_key: str, _versions: tuple[tuple[int, ...], ...], holder: _Holder) -> LoadedProfiles:
     config = holder.config
-    return {"synthetic": _synthetic, "simbench": _simbench, "csv": _csv}[config.profiles.source](config)
+    loaded = {"synthetic": _synthetic, "simbench": _simbench, "csv": _csv}[config.profiles.source](config)
+    if config.profiles.price_path is None:
+        return loaded
+    from smartgrid_core.profiles.csv_prices import with_prices
+
+    zone = config.profiles.time_zone
+    return loaded._replace(profiles=with_prices(loaded.profiles, config.profiles.price_path, time_zone=zone))
 
 
 def _synthetic(config: GridConfig) -> LoadedProfiles:
@@ -95,8 +101,8 @@ def _csv(config: GridConfig) -> LoadedProfiles:
     from smartgrid_core.profiles.csv_source import csv_profiles
 
     profiles = csv_profiles(
-        str(config.profiles.path), price_path=config.profiles.price_path, time_zone=config.profiles.time_zone,
-        step_minutes=config.step_minutes, agents=[agent.name for agent in config.agents],
+        str(config.profiles.path), time_zone=config.profiles.time_zone, step_minutes=config.step_minutes,
+        agents=[agent.name for agent in config.agents],
         split="weeks" if config.profiles.hold_out else "all",
     )  # fmt: skip
     return LoadedProfiles(profiles, (None,) * config.num_agents)

@@ -75,7 +75,6 @@ class Profiles:
     split_of_step: np.ndarray  # [T] int8: index into SPLITS, UNUSED outside
     import_price: np.ndarray | None = None  # [T] float64 EUR/kWh
     export_price: np.ndarray | None = None  # [T] float64 EUR/kWh
-    co2_kg_per_kwh: np.ndarray | None = None  # [T] float64, of the energy bought
     agent_names: tuple[str, ...] = ()  # [N], or empty
 
     def __post_init__(self) -> None:
@@ -119,7 +118,7 @@ class Profiles:
             values = getattr(self, name)
             if values.ndim != 2 or values.shape[1] != steps:
                 raise ProfileError(f"{name} has shape {values.shape}, expected [columns, {steps}]")
-        for name in ("import_price", "export_price", "co2_kg_per_kwh"):
+        for name in ("import_price", "export_price"):
             values = getattr(self, name)
             if values is not None and (values.shape != (steps,) or not np.isfinite(values).all()):
                 raise ProfileError(f"{name} has shape {values.shape}: expected ({steps},), every value finite")

@@ -56,6 +56,18 @@ def arguments(grids: int) -> tuple[Tensor, ...]:
     return x, y, k, torch.rand(3, grids, generator=g) < 0.5, torch.tensor([[0.5], [-1.0], [2.0]])
 
 
+@pytest.mark.parametrize(
+    ("device", "which", "told"), [("cpu", "compiler", r"C\+\+.*g\+\+"), ("cuda", "c_compiler", "C .*gcc")]
+)
+def test_without_a_compiler_the_step_is_eager_and_says_so(
+    device: str, which: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's kernels too are launched through what a compiler on the host made."""
+    monkeypatch.setattr(build, which, lambda: None)
+    with pytest.warns(UserWarning, match=f"no {told}"):
+        assert graph_of(torch.sin, torch.device(device)) is torch.sin
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equals_the_tensor_operations(name: str) -> None:
     """On fewer grids than a vector holds, on as many, and on many with some left over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -111,8 +112,8 @@ def test_identities_hold(quick_profiles: None, config: GridConfig, seed: int, st
         if style == "extreme":
             action = action.sign()
         if style == "agree":
-            towards = torch.tensor(sim.links.neighbour.T - range(sim.num_agents)[0]).sign()
-            action[..., :-1] = action[..., :-1].abs() * (1 - 2 * (towards == 0).float())
+            towards = torch.tensor(sim.links.neighbour.T - np.arange(sim.num_agents)[:, None]).sign()
+            action[..., :-1] = action[..., :-1].abs() * towards  # of a link's ends one takes and one gives
         before = state
         state, out = sim.step(state, action)
         check_energy(sim, before, out)

@@ -24,6 +24,7 @@ COMMUNITIES: dict[str, dict[str, Any]] = {
     "community-5": {},
     "outage": {"scenario": "outage"},
     "without power flow": {"network.power_flow": False},  # one voltage stands for all
+    "cut off, without power flow": {"network.power_flow": False, "events": [BROKEN | {"branch": 2}]},
     "one bus": {"network.buses": 2},
     "one bus cut off": {"network.buses": 3, "events": [BROKEN]},  # one reading says whether all have energy
 }

@@ -39,6 +39,18 @@ def same_world(a: State, b: State) -> bool:
     return all(torch.equal(getattr(a, name), getattr(b, name)) for name in EXOGENOUS)
 
 
+def test_buses_behind_an_open_branch_have_no_voltage_without_power_flow_either() -> None:
+    dead = []
+    for power_flow in (True, False):
+        sim = Simulator(community(4, network={"buses": 8, "power_flow": power_flow}), 2)
+        state, _ = sim.perturb(sim.reset()[0], [event("branch_outage")], [4])
+        _, out = sim.step(state, torch.zeros(2, 4, sim.action_dim))
+        dead.append(out.network.voltage_pu == 0)
+    assert torch.equal(*dead)
+    assert dead[0].any()
+    assert not dead[0].all()
+
+
 @pytest.mark.parametrize("kind", EVENTS)
 @pytest.mark.parametrize("drawn", [(), ({"kind": "branch_outage", "branch": 2, "hour": 1, "duration_h": 3},)])
 def test_identities_hold_and_the_world_returns(quick_profiles: None, kind: str, drawn: tuple) -> None:  # noqa: F811

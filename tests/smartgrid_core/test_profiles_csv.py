@@ -10,9 +10,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import torch
 
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.__main__ import describe
+from smartgrid_core.errors import ConfigError
+from smartgrid_core.profiles.csv_prices import with_prices
 from smartgrid_core.profiles.csv_source import csv_profiles
 from smartgrid_core.profiles.load import load_profiles
 from smartgrid_core.profiles.types import ProfileError
@@ -273,7 +276,7 @@ def _price_lines(days: int, step_minutes: int = 60, start: datetime = datetime(2
 def test_hourly_prices_hold_over_shorter_steps(tmp_path: Path):
     load = _lines(datetime(2024, 1, 8), 28, step_minutes=30)
     prices = _write(tmp_path / "price.csv", _price_lines(31, start=datetime(2024, 1, 7)))
-    profiles = _read(tmp_path, load, step_minutes=30, price_path=prices)
+    profiles = with_prices(_read(tmp_path, load, step_minutes=30), prices)
     assert profiles.import_price is not None
     assert profiles.export_price is not None
     hour = np.arange(28 * 48) // 2 % 24
@@ -296,7 +299,26 @@ def test_hourly_prices_hold_over_shorter_steps(tmp_path: Path):
 def test_faulty_prices_are_named(tmp_path: Path, month: list[str], edit, told: str):
     prices = _write(tmp_path / "price.csv", edit(_price_lines(28)))
     with pytest.raises(ProfileError, match=r"price.csv, .*" + told):
-        _read(tmp_path, month, price_path=prices)
+        with_prices(_read(tmp_path, month), prices)
+
+
+def test_prices_of_a_file_replace_the_tariff_whatever_the_load_comes_from(tmp_path: Path):
+    own = GridConfig.load("community-5")
+    start = load_profiles(own).profiles.start.astype(datetime)
+    path = _write(tmp_path / "price.csv", _price_lines(366, start=start))
+    config = GridConfig.load("community-5", **{"profiles.price_path": str(path)})
+    sim = Simulator(config, 3, seed=2, stagger=True)
+    state, _ = sim.reset()
+    hour = state.row // 4 % 24
+    torch.testing.assert_close(state.import_eur_per_kwh, 0.2 + 0.001 * hour)
+    _write(path, _price_lines(30, start=start))
+    with pytest.raises(ProfileError, match=r"price\.csv, .*prices cover"):
+        Simulator(config)
+
+
+def test_a_load_file_that_nobody_reads_is_told():
+    with pytest.raises(ConfigError, match=r"path = load\.csv: synthetic data have no file; set source = csv"):
+        GridConfig.load("community-5", **{"profiles.path": "load.csv"})
 
 
 def test_fifty_thousand_rows_take_a_second(tmp_path: Path):

@@ -81,6 +81,7 @@ def test_advantages_and_losses_equal_torchrl() -> None:
         **names("reward", "action", "advantage", "value_target"),
     )  # fmt: skip
     theirs = loss(data.exclude("next").flatten(0, 1))
+    ours = Losses(*(x.mean() for x in ours))
     torch.testing.assert_close(ours.objective, theirs["loss_objective"])
     torch.testing.assert_close(ours.critic, theirs["loss_critic"])
     torch.testing.assert_close(ours.entropy, theirs["entropy"])
@@ -93,6 +94,22 @@ def test_advantages_and_losses_equal_torchrl() -> None:
     mine = torch.autograd.grad(ours.objective + ours.critic, parameters)
     other = torch.autograd.grad(theirs["loss_objective"] + theirs["loss_critic"], parameters)
     torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
+def test_an_agents_gradient_is_of_its_own_loss_however_many_there_are(algorithm: str) -> None:
+    learner, sim = learner_of(algorithm, agents=4)
+    assert isinstance(learner, Ppo)
+    learner.collect(*sim.reset(), 0.0)
+    batch, _ = learner._batch()
+    mean, std = learner.actor.evaluate(batch.seen)
+    losses = ppo_losses(mean, std, learner.critic.evaluate(batch.valued)[..., 0], batch, 0.2)
+    own = losses.objective[2] + learner.config.ppo.critic_coeff * losses.critic[2]
+    own = own - learner.config.ppo.entropy_coeff * losses.entropy[2]
+    gradients = torch.autograd.grad(own, learner.parameters)
+    assert all(g[[0, 1, 3]].abs().max() == 0 for g in gradients)
+    _, norms = learner._descend(batch)
+    assert float(norms[2]) == pytest.approx(float(torch.stack([g.norm() for g in gradients]).norm()), rel=1e-4)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -164,7 +181,7 @@ def test_the_first_minibatch_is_of_the_policy_that_acted(algorithm: str, monkeyp
 
     def noted(batch: Batch) -> tuple[Losses, torch.Tensor]:
         losses, norm = descend(batch)
-        divergences.append(float(losses.kl))
+        divergences.append(float(losses.kl.mean()))
         return losses, norm
 
     monkeypatch.setattr(learner, "_descend", noted)

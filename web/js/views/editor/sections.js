@@ -160,7 +160,7 @@ export function dataAndFeeder(model, files) {
   const choice = (/** @type {string} */ path, /** @type {string} */ label, /** @type {string[]} */ options, /** @type {any} */ more = {}) => bound(model, path, { label, kind: "choice", options, ...more });
   return h("div", { class: "edit-grid" },
     choice("profiles.source", "Data", ["synthetic", "simbench", "csv"]), choice("profiles.path", "Load file", of("load"), { optional: true, hint: "of your uploads, for csv" }),
-    choice("profiles.price_path", "Price file", of("prices"), { optional: true, hint: "instead of the tariff" }), bound(model, "profiles.code", { label: "SimBench code", optional: true, placeholder: "1-LV-rural1--0-sw" }),
+    choice("profiles.price_path", "Price file", of("prices"), { optional: true, hint: "instead of the tariff, with any data" }), bound(model, "profiles.code", { label: "SimBench code", optional: true, placeholder: "1-LV-rural1--0-sw" }),
     choice("forecast.kind", "Forecast", ["none", "persistence", "noisy", "perfect"], { what: "What is known ahead: nothing, the same as yesterday, the truth with noise, the truth." }),
     bound(model, "forecast.sigma", { label: "Forecast error", kind: "number", hint: "of noisy, relative" }),
     choice("network.feeder", "Feeder", ["radial", ...of("feeder")]), bound(model, "network.buses", { label: "Buses", kind: "number", hint: "of the generated feeder" }),
