@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from smartgrid_core.controllers.host import array
 from smartgrid_core.controllers.protocol import Controller
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import StepResult
@@ -102,9 +102,9 @@ def run_episode(
         state, obs = sim.reset(seed=seed)
         shape = (sim.num_grids, sim.num_agents)
         capacity, efficiency = (
-            _host(x.T.expand(shape)) for x in (sim.params.capacity_kwh, sim.params.charge_efficiency)
+            array(x.T.expand(shape)) for x in (sim.params.capacity_kwh, sim.params.charge_efficiency)
         )
-        soc_start, cost, lowest = _host(state.soc_kwh), np.zeros(shape), np.full(sim.num_grids, np.inf)
+        soc_start, cost, lowest = array(state.soc_kwh), np.zeros(shape), np.full(sim.num_grids, np.inf)
         rows: list[dict[str, np.ndarray]] = []
         decision_s = np.zeros(sim.config.episode_steps)
         began = time.perf_counter()
@@ -117,13 +117,13 @@ def run_episode(
             decision_s[step] = time.perf_counter() - began
             state, out = sim.step(state, action)
             obs = out.obs
-            cost += _host(out.cost_eur)
-            lowest = np.minimum(lowest, _host(out.import_eur_per_kwh))
+            cost += array(out.cost_eur)
+            lowest = np.minimum(lowest, array(out.import_eur_per_kwh))
             if keep_series:
                 rows.append(_row(out))
     series = EpisodeSeries(**{name: np.stack([row[name] for row in rows]) for name in rows[0]}) if rows else None
     return EpisodeRecord(
-        controller.name, controller.kind, sim.config.step_h, capacity, efficiency, soc_start, _host(state.soc_kwh),
+        controller.name, controller.kind, sim.config.step_h, capacity, efficiency, soc_start, array(state.soc_kwh),
         cost, lowest, start_s, decision_s, series,
     )  # fmt: skip
 
@@ -139,11 +139,7 @@ def _row(out: StepResult) -> dict[str, np.ndarray]:
         tensors[name] = getattr(out.network, name)
     tensors["max_loading"] = out.network.loading.amax(1)
     tensors["stability_parts"] = torch.stack(tuple(out.stability_parts), dim=1)
-    return {name: _host(x) for name, x in tensors.items()}
-
-
-def _host(x: Tensor) -> np.ndarray:
-    return x.cpu().numpy().astype(bool if x.dtype == torch.bool else np.float64)
+    return {name: array(x) for name, x in tensors.items()}
 
 
 def _synchronise(sim: Simulator) -> None:

@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
+from smartgrid_core.controllers.host import by_prosumer
 from smartgrid_core.controllers.outlook import Outlook
 from smartgrid_core.simulator import Simulator
 
@@ -97,12 +97,8 @@ def communities(sim: Simulator) -> list[Community]:
     """Constants of every grid of the simulator, [B]."""
     p, config = sim.params, sim.config
 
-    def host(x: Tensor) -> np.ndarray:
-        return x.expand(sim.num_agents, sim.num_grids).cpu().numpy().astype(np.float64).T  # [B, N]
-
-    trade = host(p.trade_kw)
-    charge_efficiency, discharge_efficiency = host(p.charge_efficiency), host(p.discharge_efficiency)
-    soc_min, soc_max = host(p.soc_min_kwh), host(p.soc_max_kwh)
+    read = (p.trade_kw, p.charge_efficiency, p.discharge_efficiency, p.soc_min_kwh, p.soc_max_kwh)
+    trade, charge_efficiency, discharge_efficiency, soc_min, soc_max = (by_prosumer(sim, x) for x in read)
     return [
         Community(
             charge_efficiency=charge_efficiency[b],

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smartgrid_core.controllers.host import array
 from smartgrid_core.profiles.table import MAX_WINDOW
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
@@ -34,8 +35,8 @@ def foresight(sim: Simulator, state: State, steps: int) -> Outlook:
         prices = now.prices(sim.params.price_level)
         parts.append(
             Outlook(
-                _host(now.demand_kw.mT), _host(now.generation_kw.mT), _host(prices[:, 0]), _host(prices[:, 1]),
-                _host(on_grid.mT, bool), _host(energised.mT, bool),
+                array(now.demand_kw.mT), array(now.generation_kw.mT), array(prices[:, 0]), array(prices[:, 1]),
+                array(on_grid.mT), array(energised.mT),
             )
         )  # fmt: skip
     return Outlook(*(np.concatenate(series) for series in zip(*parts, strict=True)))
@@ -48,15 +49,15 @@ def forecast(sim: Simulator, state: State, steps: int, kind: str) -> Outlook:
     The same series feed the window means that learners observe.
     """
     first = foresight(sim, state, 1)
-    table, row = sim.table, _host(rows_ahead(sim, state, steps), np.int64)
-    prices = _host(known_prices(sim, state, steps))
+    table, row = sim.table, rows_ahead(sim, state, steps).cpu().numpy().astype(np.int64)
+    prices = array(known_prices(sim, state, steps))
     series, plan = [], sim.episodes.plan(sim.params, state.key, state.episode)
     for name, column, jitter, scale in (
         ("demand", plan.demand_column, plan.demand_jitter, sim.params.demand_scale),
         ("generation", plan.generation_column, plan.generation_jitter, sim.params.generation_scale),
     ):
-        values = table.forecast(name, kind)[_host(column.T, np.int64)[None], row[..., None]]
-        series.append(values * (_host(jitter) * _host(scale)).T[None])
+        values = table.forecast(name, kind)[column.T.cpu().numpy().astype(np.int64)[None], row[..., None]]
+        series.append(values * (array(jitter) * array(scale)).T[None])
     on_grid, energised = (np.ones((steps, *first.on_grid.shape[1:]), dtype=bool) for _ in range(2))
     hour = max(1, round(1 / sim.config.step_h))
     on_grid[:hour], energised[:hour] = first.on_grid, first.energised
@@ -81,7 +82,3 @@ def rows_ahead(sim: Simulator, state: State, steps: int) -> Tensor:
     row = first + torch.arange(steps, device=first.device)[:, None]
     days_over = (row - last + spd - 1).clamp_min(0) // spd
     return row - days_over * spd
-
-
-def _host(x: Tensor, dtype: type = np.float64) -> np.ndarray:
-    return x.detach().cpu().numpy().astype(dtype)

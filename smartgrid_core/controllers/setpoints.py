@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import battery
+from smartgrid_core.controllers.host import by_prosumer
 from smartgrid_core.controllers.lp import Plan
 from smartgrid_core.controllers.outlook import Outlook
 from smartgrid_core.simulator import Simulator
@@ -82,7 +83,7 @@ def absorb_deviation(sim: Simulator, state: State, plan: Setpoints) -> Tensor:
 
 def battery_limits_kw(sim: Simulator) -> tuple[np.ndarray, np.ndarray]:
     """Largest charging and discharging powers of the batteries, each [1, B, N]."""
-    return _host(sim, sim.params.charge_kw)[None], _host(sim, sim.params.discharge_kw)[None]
+    return by_prosumer(sim, sim.params.charge_kw)[None], by_prosumer(sim, sim.params.discharge_kw)[None]
 
 
 def within_reach_kw(sim: Simulator, state: State, outlook: Outlook) -> tuple[np.ndarray, np.ndarray]:
@@ -95,16 +96,11 @@ def within_reach_kw(sim: Simulator, state: State, outlook: Outlook) -> tuple[np.
     if sim.config.trade_mode == "absolute":
         return charge, discharge
     limits = battery.limits_kw(kernel(state.soc_kwh), sim.params, sim.config.step_h)
-    chargeable, dischargeable = (_host(sim, x) for x in limits)
-    net, shift = outlook.generation_kw - outlook.demand_kw, _host(sim, sim.params.shift_kw)
+    chargeable, dischargeable = (by_prosumer(sim, x) for x in limits)
+    net, shift = outlook.generation_kw - outlook.demand_kw, by_prosumer(sim, sim.params.shift_kw)
     closing = np.clip(net, -discharge, charge)
     closing[0] = np.clip(net[0], -dischargeable, chargeable)
     return np.minimum(charge, closing + shift), np.minimum(discharge, shift - closing)
-
-
-def _host(sim: Simulator, x: Tensor) -> np.ndarray:
-    """[N, 1|B] as [B, N] float64."""
-    return x.expand(sim.num_agents, sim.num_grids).double().cpu().numpy().T
 
 
 def slot_links(sim: Simulator) -> tuple[np.ndarray, np.ndarray]:
