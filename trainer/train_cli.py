@@ -103,7 +103,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
             refused = True
             raise
         finally:  # also of a run that a NaN, Ctrl-C or a full disk ended
-            if first and not refused:
+            drawn = bool(training.over) and (folder / "learning.png").is_file()
+            if first and not (refused or drawn):
                 with _trained(folder):
                     _draw(folder)
     if training.interrupted:
