@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from smartgrid_core.errors import ConfigError, InvalidConfigError
+from smartgrid_core.faults import faults
 
 Algorithm = Literal["ippo", "mappo", "qmix", "shac"]
 PRESET_AGENTS = 16  # prosumers up to which the presets are used as they are
@@ -234,9 +235,8 @@ def validated(data: dict[str, Any], where: str = "training configuration") -> Tr
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), f"{e.get('input')!r}: {e['msg']}") for e in error.errors()]
-        faults = "\n".join(f"  {field} = {text}" for field, text in found)
-        raise InvalidConfigError(f"{where}:\n{faults}", found) from None
+        found = faults(error, TrainConfig)
+        raise InvalidConfigError(f"{where}:\n" + "\n".join(f"  {text}" for _, text in found), found) from None
 
 
 def check_batch(config: TrainConfig) -> None:
