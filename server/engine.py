@@ -155,6 +155,15 @@ class Engine:
             )
             raise ApiError(409, "conflict", message, details={"state": now.state, "run": now.run.model_dump()})
 
+    def check_settings(self) -> None:
+        """Refuse a scenario or policy that the operator named and that cannot run; what is left out suits itself.
+
+        Raises:
+            ApiError: 404 or 422, there is none of a name, or they do not fit each other.
+        """
+        if self.settings.scenario is not None or self.settings.policy is not None:
+            self._chosen(StartBody())
+
     def _chosen(self, body: StartBody) -> tuple[str, GridConfig, PolicyEntry]:
         """Scenario and policy, one found for the other where only one is named.
 

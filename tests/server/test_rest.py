@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server import logs
+from server.__main__ import main
 from server.requests import COMMANDS
 from tests.server.serving import Serving
 
@@ -236,3 +239,21 @@ def test_flags_that_cannot_be(folder) -> None:
         assert said in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
         assert "Unknown error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--scenario", "nope"), "--scenario: unknown scenario 'nope': known are community-5,"),
+        (("--policy", "mpc-noisi"), "--policy: unknown policy 'mpc-noisi': did you mean 'mpc-noisy'?"),
+        (("--policy", "mpc-noisy", "--scenario", "town-1000"), "--policy: mpc-noisy plans for at most 100 prosumers"),
+    ],
+)
+def test_what_an_operator_named_and_cannot_run_ends_the_server(
+    folder: Path, flags: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    assert main(["--port", "0", "--data-dir", str(folder), *flags]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "smartgrid-marl: " not in told.out, "it never says where it listens"
