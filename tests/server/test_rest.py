@@ -86,7 +86,7 @@ def test_what_cannot_start_is_refused_and_the_run_goes_on(server: Serving) -> No
         server, 422, "POST", "/api/simulation/start",
         json={"scenario": "tiny", "policy": "community-5", "replace": True},
     )["message"]  # fmt: skip
-    assert "num_agents = 5, tiny has 3" in reason
+    assert "num_agents = 5; tiny has 3" in reason
     assert server.get("/api/status")["run"]["id"] == run
 
 
@@ -139,7 +139,7 @@ def test_agents_and_the_newest_frame(server: Serving) -> None:
 def test_policies_say_whether_they_fit(server: Serving) -> None:
     policies = {p["name"]: p for p in server.get("/api/policies?scenario=tiny")}
     assert policies["community-5"]["fits"] is False
-    assert "num_agents = 5, tiny has 3" in policies["community-5"]["reason"]
+    assert "num_agents = 5; tiny has 3" in policies["community-5"]["reason"]
     assert policies["mpc-perfect"]["fits"] is True
     assert {p["fits"] for p in server.get("/api/policies")} == {None}
     fitting = {p["name"]: p["fits"] for p in server.get("/api/policies?scenario=price-spike")}
