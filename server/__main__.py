@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         elif get_origin(field.annotation) is list:
             options |= {"nargs": "*", "metavar": "VALUE"}
         else:
-            default = field.get_default(call_default_factory=False)
-            text += f" (default: {default})" if default not in (None, "") and default is not ... else ""
+            default = field.get_default(call_default_factory=True)
+            text += f" (default: {default})" if default not in (None, "") else ""
             options["metavar"] = "VALUE"
         parser.add_argument(f"--{name.replace('_', '-')}", help=text.replace("%", "%%"), **options)
     return parser
