@@ -13,6 +13,7 @@ import pytest
 from server import logs
 from server.__main__ import main
 from server.requests import COMMANDS
+from server.settings import Settings
 from tests.server.serving import Serving
 
 
@@ -59,6 +60,9 @@ def test_start_while_something_runs_says_what(server: Serving) -> None:
     body = response.json()
     assert body["error"]["code"] == "conflict"
     assert "tiny with self-consumption is paused" in body["error"]["message"]
+    for wrong in ({"scenario": "tinny"}, {"policy": "mpc-noisi"}):
+        error = fault(server, 404, "POST", "/api/simulation/start", json=wrong)
+        assert error["field"] == next(iter(wrong)), "a wrong name, before what runs is said to be in the way"
     assert body["details"]["run"]["seed"] == 3
     assert server.get("/api/status")["run"]["seed"] == 3
 
@@ -121,6 +125,16 @@ def test_bodies_that_are_no_json_and_paths_that_are_not_there(server: Serving) -
     assert fault(server, 400, "POST", "/api/simulation/start", content="{", headers=json_type)["code"] == "malformed"
     assert fault(server, 404, "GET", "/api/nothing")["code"] == "not_found"
     assert fault(server, 405, "GET", "/api/simulation/start")["code"] == "method_not_allowed"
+    form = {"content-type": "application/x-www-form-urlencoded"}  # curl -d
+    for headers, said in ((form, "content-type = 'application/x-www-form-urlencoded'"), ({}, "has no content-type")):
+        error = fault(server, 415, "POST", "/api/simulation/speed", content='{"speed": 5}', headers=headers)
+        assert (error["code"], error["field"]) == ("unsupported_media_type", "content-type")
+        assert said in error["message"]
+        assert error["message"].endswith("content-type: application/json")
+    error = fault(server, 422, "POST", "/api/simulation/speed", headers=json_type)
+    assert error["code"] == "invalid", "no body at all"
+    error = fault(server, 422, "POST", "/api/simulation/speed", json={"speed": -1})
+    assert error["message"] == 'speed = -1: expected steps a second, from 0.1 to 100, or "max"'
     large = "x" * (1 << 20) + "yz"
     assert fault(server, 413, "POST", "/api/simulation/start", content=large, headers=json_type)["code"] == "too_large"
     chunks = (b"x" * 65536 for _ in range(17))
@@ -228,6 +242,7 @@ def test_flags_that_cannot_be(folder) -> None:
     assert "at least 16 characters" in done.stderr
     assert "short" not in done.stderr
     for flags, said in (
+        (("--speed", "fast"), "speed = 'fast': expected steps a second, from 0.1 to 100, or \"max\""),
         (("--rest-limit", "often"), "rest-limit = 'often': expected a rate such as 1200/minute"),
         (("--ssl-certfile", "nowhere.pem", "--ssl-keyfile", __file__), "ssl-certfile = 'nowhere.pem'"),
         (("--ssl-certfile", __file__, "--ssl-keyfile", __file__), "are no certificate and key"),
@@ -257,3 +272,11 @@ def test_what_an_operator_named_and_cannot_run_ends_the_server(
     told = capsys.readouterr()
     assert said in told.err
     assert "smartgrid-marl: " not in told.out, "it never says where it listens"
+
+
+def test_help_names_the_folders_there_are_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Undefined" not in said
+    assert f"(default: {Settings().data_dir})" in said.replace("- ", "-")
