@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         elif get_origin(field.annotation) is list:
             options |= {"nargs": "*", "metavar": "VALUE"}
         else:
-            default = field.get_default(call_default_factory=False)
-            text += f" (default: {default})" if default not in (None, "") and default is not ... else ""
+            default = field.get_default(call_default_factory=True)
+            text += f" (default: {default})" if default not in (None, "") else ""
             options["metavar"] = "VALUE"
         parser.add_argument(f"--{name.replace('_', '-')}", help=text.replace("%", "%%"), **options)
     return parser
@@ -96,14 +96,17 @@ def _serve(settings: Any, listener: socket.socket, show_token: bool) -> int:
 
     from server import logs
     from server.app import create_app
+    from server.errors import ApiError
     from server.protocol import websocket_class
     from smartgrid_core.errors import UserError
 
     logs.configure(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        app.state.context.engine.check_settings()
+    except (UserError, ApiError) as error:
+        field = f"--{error.field}: " if isinstance(error, ApiError) and error.field else ""
+        print(f"error: {field}{error}", file=sys.stderr)
         return 2
     sys.setswitchinterval(0.0005)  # the event loop waits no longer for a simulation that computes in Python
     gc.freeze()

@@ -58,6 +58,7 @@ class Engine:
         self._thread = threading.Thread(target=self._loop, name="simulation", daemon=True)
         self._run: LiveRun | None = None
         self._seq, self._asked, self._stops, self._starts = 0, 0, 0, count()
+        self._newest = -1  # number of the latest start whose names were found: what was asked for before gives way
         self._pending: tuple[int, bool] | None = None  # number of the start under way, whether nobody asked for it
         self._next_at, self._shown_at, self._shown = 0.0, 0.0, -1
         self._times: deque[float] = deque(maxlen=512)
@@ -124,17 +125,22 @@ class Engine:
         Raises:
             ApiError: 409, something runs, or is being started; 404 or 422, the scenario or policy.
         """
-        self._refuse_while_active(body)
+        try:
+            self._refuse_while_active(body)
+        except ApiError:  # a wrong name will not do after the run either
+            await asyncio.to_thread(self._check_names, body)
+            raise
         displaced, pending = self._pending, (next(self._starts), autostarted)
         self._pending, stops = pending, self._stops
         self.audience.changed()
         try:
             chosen = await asyncio.to_thread(self._chosen, body)  # a wrong name stops nothing that is being started
             displaced = None
+            if stops != self._stops or pending[0] < self._newest:
+                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
+            self._newest = pending[0]
             self._asked += 1
             asked = self._asked
-            if stops != self._stops:
-                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
             run = await asyncio.to_thread(self._build, body, chosen, autostarted)
             if asked != self._asked:
                 raise ApiError(409, "conflict", "stopped or replaced before it had begun")
@@ -154,6 +160,21 @@ class Engine:
                 '"replace": true'
             )
             raise ApiError(409, "conflict", message, details={"state": now.state, "run": now.run.model_dump()})
+
+    def check_settings(self) -> None:
+        """Refuse a scenario or policy that the operator named and that cannot run; what is left out suits itself.
+
+        Raises:
+            ApiError: 404 or 422, there is none of a name, or they do not fit each other.
+        """
+        if self.settings.scenario is not None or self.settings.policy is not None:
+            self._chosen(StartBody())
+
+    def _check_names(self, body: StartBody) -> None:
+        if body.scenario is not None:
+            self.scenarios.path(body.scenario)
+        if body.policy is not None:
+            self.policies.entry(body.policy)
 
     def _chosen(self, body: StartBody) -> tuple[str, GridConfig, PolicyEntry]:
         """Scenario and policy, one found for the other where only one is named.

@@ -145,6 +145,21 @@ def _of_validation(faults: Any) -> ApiError:
     return ApiError(422, "invalid", scrub(f"{field or 'body'}{value}: {message}{rest}"), field)
 
 
+def _of_media_type(request: Request, error: Exception) -> ApiError | None:
+    """A body that was not read as JSON because it was not said to be JSON, as curl -d sends one."""
+    sent = request.headers.get("content-type", "")
+    essence = sent.partition(";")[0].strip().lower()
+    if not isinstance(error, RequestValidationError) or essence == "application/json" or essence.endswith("+json"):
+        return None
+    if not any(fault["loc"] == ("body",) and fault["type"] != "missing" for fault in error.errors()):
+        return None
+    said = f"content-type = {sent[:80]!r}" if sent else "the body has no content-type"
+    return ApiError(
+        415, "unsupported_media_type", f"{said}: send JSON, with the header content-type: application/json",
+        "content-type",
+    )  # fmt: skip
+
+
 _CODES = {
     400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
     409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid", 429: "too_many_requests",
@@ -171,7 +186,7 @@ def install(app: FastAPI) -> None:
     """Answer errors of the app in the one shape; what is raised beyond them, `server.security.Guard` answers."""
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
-        api = as_api_error(error)
+        api = _of_media_type(request, error) or as_api_error(error)
         if api.status == 405:
             api.headers = {"allow": ", ".join(_methods(request))}
         return JSONResponse(api.body(), api.status, headers=api.headers)

@@ -7,7 +7,6 @@ checkpoint of a run than its best.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import math
 import re
@@ -21,6 +20,7 @@ from server.requests import NAME
 from smartgrid_core import GridConfig
 from smartgrid_core.controllers import CONTROLLERS, Controller, make_controller
 from smartgrid_core.errors import UserError
+from smartgrid_core.faults import nearest
 from trainer import interface
 from trainer.interface import Interface
 from trainer.policy import held_steps, load_policy
@@ -105,8 +105,8 @@ class Policies:
         entry = entries.get(run)
         if entry is None or (checkpoint and checkpoint not in entry.checkpoints):
             known = [*entries, *(f"{run}@{c}" for c in (entry.checkpoints if entry else ()))]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}? " if near else ""
             raise ApiError(404, "not_found", f"unknown policy {name!r}: {hint}known are {', '.join(known)}", "policy")
         if checkpoint:
             entry = _trained(name, entry.source, self._paths()[run][1] / "checkpoints" / checkpoint)

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
-Speed = Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | Literal["max"]
+
+def _one_fault(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:  # which tells of both members, the second as "(and 1 more)"
+        raise ValueError('expected steps a second, from 0.1 to 100, or "max"') from None
+
+
+Speed = Annotated[
+    Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | Literal["max"], WrapValidator(_one_fault)
+]
+"""Steps a second, or as fast as possible."""
 PerturbationKind = Literal["cloud", "islanding", "price_spike", "demand_surge", "branch_outage"]
 PERTURBATIONS: tuple[str, ...] = get_args(PerturbationKind)
 Count = Annotated[int, BeforeValidator(lambda x: int(x) if isinstance(x, float) and x.is_integer() else x)]

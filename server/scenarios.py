@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from server.errors import ApiError, scrub
 from server.requests import NAME
 from smartgrid_core import GridConfig, Simulator, list_scenarios
 from smartgrid_core.errors import UserError
+from smartgrid_core.faults import nearest
 from smartgrid_core.links import build_links
 from smartgrid_core.registry import scenario_path
 from trainer.interface import Interface, interface_of
@@ -43,8 +43,8 @@ class Scenarios:
         """
         names = self.names()
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            near = nearest(name, names)
+            hint = f"did you mean {near!r}? " if near else ""
             raise ApiError(
                 404, "not_found", f"unknown scenario {name!r}: {hint}known are {', '.join(names)}", "scenario"
             )

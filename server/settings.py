@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import platformdirs
 from limits import parse
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.requests import Speed
+
 PAGES = (Path(__file__).parent / "page", Path(__file__).parent.parent / "web")  # in a wheel, in a checkout
-Speed = Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | Literal["max"]
 
 
 class Settings(BaseSettings):

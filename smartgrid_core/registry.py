@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from smartgrid_core.config import GridConfig
 from smartgrid_core.errors import ConfigError, InvalidConfigError
+from smartgrid_core.faults import faults, nearest
 
 
 def _folder() -> Path:
@@ -54,8 +54,8 @@ def scenario_path(source: str | Path) -> Path:
         if not path.is_file():
             raise ConfigError(f"scenario file {text!r} does not exist: give a .toml file or one of {_listed()}")
         return path
-    near = difflib.get_close_matches(text, [*list_scenarios(), *list_saved_scenarios()], n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(text, [*list_scenarios(), *list_saved_scenarios()])
+    hint = f"did you mean {near!r}? " if near else ""
     raise ConfigError(f"unknown scenario {text!r}: {hint}known are {_listed()}, or give the path of a .toml file")
 
 
@@ -86,8 +86,8 @@ def validate_config(data: Mapping[str, Any], where: str = "configuration") -> Gr
     try:
         return GridConfig.model_validate(dict(data))
     except ValidationError as error:
-        faults = [(".".join(map(str, e["loc"])) or "configuration", _explain(e)) for e in error.errors()]
-        raise InvalidConfigError(f"{where}:\n" + "\n".join(text for _, text in faults), faults) from None
+        found = faults(error, GridConfig)
+        raise InvalidConfigError(f"{where}:\n" + "\n".join(f"  {text}" for _, text in found), found) from None
 
 
 def resolve(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -168,32 +168,3 @@ def _override(node: Any, keys: list[str], value: Any, full: str) -> None:
         _override(node.setdefault(head, {}), rest, value, full)
     else:
         node[head] = value
-
-
-def _explain(error: Any) -> str:
-    """One fault as `  field = value: what was expected`."""
-    field = ".".join(str(part) for part in error["loc"]) or "configuration"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = _known_fields(error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"  {field}: unknown field; {hint}"
-    if error["type"] == "missing":
-        return f"  {field}: required but missing"
-    value = error.get("input")
-    shown = f" = {value!r}" if isinstance(value, int | float | str | list | tuple) and len(repr(value)) < 80 else ""
-    return f"  {field}{shown}: {message}"
-
-
-def _known_fields(loc: tuple[Any, ...]) -> list[str]:
-    """Field names of the model that a location inside GridConfig points at."""
-    schema = GridConfig.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in loc:
-        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
-        for option in (node, *node.get("anyOf", [])):
-            if "$ref" in option:
-                node = schema["$defs"][option["$ref"].rsplit("/", 1)[-1]]
-                break
-    return sorted(node.get("properties", {}))

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from smartgrid_core.errors import ConfigError, InvalidConfigError
+from smartgrid_core.faults import faults
 
 Algorithm = Literal["ippo", "mappo", "qmix", "shac"]
 PRESET_AGENTS = 16  # prosumers up to which the presets are used as they are
@@ -172,6 +173,18 @@ class TrainConfig(_Settings):
         """Whether a run that stands there has nothing left to do."""
         return self.progress(iteration, seconds) >= 1.0 or self.on_plateau(stale)
 
+    def what_is_over(self, iteration: int, seconds: float, stale: int) -> str:
+        """Why a run that stands there has nothing left to do, and what would give it more; "" where it has."""
+        reasons = []
+        if iteration >= self.iterations:
+            reasons.append(f"{iteration} of {self.iterations} iterations are done; give a larger --iterations")
+        if self.max_minutes and seconds >= 60 * self.max_minutes:
+            used = f"{seconds / 60:.2f} of {self.max_minutes:g} minutes are used"
+            reasons.append(f"{used}; give a larger --max_minutes")
+        if self.on_plateau(stale):
+            reasons.append(f"no better score in {stale} validations; give a larger --patience, or 0")
+        return ", and ".join(reasons)
+
     def annealed(self, progress: float) -> float:
         """Factor on step sizes at a fraction of the run done."""
         return 1 - (1 - self.final_learning_rate) * progress
@@ -222,9 +235,8 @@ def validated(data: dict[str, Any], where: str = "training configuration") -> Tr
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), f"{e.get('input')!r}: {e['msg']}") for e in error.errors()]
-        faults = "\n".join(f"  {field} = {text}" for field, text in found)
-        raise InvalidConfigError(f"{where}:\n{faults}", found) from None
+        found = faults(error, TrainConfig)
+        raise InvalidConfigError(f"{where}:\n" + "\n".join(f"  {text}" for _, text in found), found) from None
 
 
 def check_batch(config: TrainConfig) -> None:

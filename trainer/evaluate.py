@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from smartgrid_core.controllers import Controller, OptimumController, make_contr
 from smartgrid_core.controllers.episode import EpisodeRecord, prosumer_cost_j
 from smartgrid_core.controllers.rules import IdleController, grid_only_config
 from smartgrid_core.errors import ConfigError
+from smartgrid_core.faults import nearest
 from smartgrid_core.kpis import kpis
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
@@ -160,8 +160,8 @@ def baseline_names(config: GridConfig, against: Against) -> list[str]:
     for word in (text.strip() for text in wanted):
         if word not in groups and word not in groups["all"]:
             known = list(dict.fromkeys([*GROUPS, *groups["all"]]))
-            near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            near = nearest(word, known)
+            hint = f"did you mean {near!r}? " if near else ""
             raise ConfigError(f"against = {word!r}: {hint}known are {', '.join(known)}")
         if word in planned and not is_planned(config):
             raise ConfigError(

@@ -71,14 +71,16 @@ def main(argv: Sequence[str] | None = None, scenario: GridConfig | None = None) 
         0; 2 after a user's mistake, said in one line on standard error; 130 after Ctrl-C.
     """
     try:
-        arguments, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else list(argv))
+        parser = _parser()
+        arguments, rest = parser.parse_known_args(sys.argv[1:] if argv is None else list(argv))
     except SystemExit as end:  # argparse has said what was wrong, or shown the help
         return end.code if isinstance(end.code, int) else 2
     from smartgrid_core.errors import UserError  # after parsing: --help needs no torch
-    from trainer.overrides import parse_overrides
+    from trainer.overrides import parse_overrides, refuse_unknown
 
     try:
         overrides = parse_overrides(rest)
+        refuse_unknown(overrides, parser, trains=False)
         if arguments.split == "validation":
             return _revalidate(arguments, overrides)
         return _evaluate(arguments, overrides, scenario)

@@ -60,6 +60,11 @@ class TrainingProgress:
         self.console.print(text)
 
 
+def say(text: str) -> None:
+    """Print a line, once of all ranks, where there is no bar."""
+    Console(quiet=not is_first()).print(text)
+
+
 class SeedsProgress:
     """A bar for each of several runs on a terminal; elsewhere, and where the runs themselves talk, lines alone."""
 

@@ -95,7 +95,7 @@ def check(folder: Path, before: Settings, now: Settings) -> list[str]:
             f"{folder} holds a run with {'; '.join(map(str, refused[:SHOWN]))}{more}: what is learned would be another "
             "thing; resume without these options, or start anew with another --out (--warm-start takes its weights)"
         )
-    return [f"changed by --resume: {change}" for change in changes]
+    return [f"changed by --resume: {c.field} {c.before!r} → {c.now!r}" for c in changes]
 
 
 def check_shape(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:

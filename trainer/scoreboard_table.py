@@ -10,12 +10,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trainer.scoreboard import MORE_OVERLOAD, MORE_VIOLATIONS, Row, Scoreboard
+from trainer.scoreboard import FEW, MORE_OVERLOAD, MORE_VIOLATIONS, Row, Scoreboard
 
 NOT_AVAILABLE = "n/a"
 STYLES = {"policy": "bold bright_green", "mpc": "cyan", "optimum": "yellow", "rule": ""}
 SIGNS = {MORE_OVERLOAD: "▲", MORE_VIOLATIONS: "▼"}
 BAR_CELLS = 12
+INTERVAL_WIDTH = 15
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -41,7 +42,13 @@ def _score(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    return "" if row.score_ci is None else f"{row.score_ci[0]:z.2f} … {row.score_ci[1]:z.2f}"
+    """With two decimals; three where the ends would read the same, fewer where there is no room."""
+    if row.score_ci is None:
+        return ""
+    low, high = row.score_ci
+    same = low != high and f"{low:z.2f}" == f"{high:z.2f}"
+    texts = [f"{low:z.{digits}f} … {high:z.{digits}f}" for digits in ((3, 2, 1, 0) if same else (2, 1, 0))]
+    return next((text for text in texts if len(text) <= INTERVAL_WIDTH), texts[-1])
 
 
 def bar(value: float | None, cells: int = BAR_CELLS) -> str:
@@ -57,7 +64,7 @@ def bar(value: float | None, cells: int = BAR_CELLS) -> str:
 COLUMNS = (
     Column("controller", 21, lambda row: row.name, "left"),
     Column("score", 6, _score),
-    Column("95 % interval", 14, _interval),
+    Column("95 % interval", INTERVAL_WIDTH, _interval),
     Column("cost\nEUR", 8, lambda row: f"{row.cost_eur:,.2f}"),
     Column("forecast", 11, lambda row: row.forecast or "–", "left"),
     Column("", BAR_CELLS, lambda row: bar(row.score), "left"),
@@ -134,6 +141,8 @@ def footnotes(board: Scoreboard) -> list[str]:
     if fewer:
         counts = " or ".join(str(count) for count in fewer)
         notes.append(f"†: on the first {counts} episodes, scored against the references on these same ones.")
+    if any(row.score_ci is not None and row.episodes < FEW for row in board.rows):
+        notes.append(f"95 % interval: of fewer than {FEW} episodes by Student's t, wide where there are few.")
     marks = {mark for row in board.rows for mark in row.marks}
     if MORE_OVERLOAD in marks:
         notes.append(f"{SIGNS[MORE_OVERLOAD]}: more overload hours than grid_only.")

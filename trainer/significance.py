@@ -22,9 +22,9 @@ class Pair:
     b: str
     episodes: int
     cost_difference_eur: float  # mean of J_a − J_b per episode; negative: a is cheaper
-    cost_ci: tuple[float, float] | None  # 95 %, paired bootstrap
+    cost_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.scoreboard` makes them
     score_difference: float | None  # score_a − score_b
-    score_ci: tuple[float, float] | None  # 95 %, paired bootstrap
+    score_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.scoreboard` makes them
     t: float | None  # paired t statistic of J_a − J_b
     p: float | None  # two-sided
     p_holm: float | None  # corrected for the number of pairs (Holm 1979, Scand. J. Statistics 6)

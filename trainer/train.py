@@ -22,7 +22,7 @@ from trainer.learner import Collected, make_learner
 from trainer.learning_reward import steps_of_hold
 from trainer.metrics import event_writer, listed, write_scalars
 from trainer.policy import PolicyController
-from trainer.progress import TrainingProgress
+from trainer.progress import TrainingProgress, say
 from trainer.revalidate import is_compiled
 from trainer.runs import RunFolder
 from trainer.soundness import broken_number, broken_weights
@@ -50,6 +50,7 @@ class Training:
         self.saved_at: int | None = None  # iteration of `last`
         self.saved_s = 0.0  # when that was, in `seconds`
         self.interrupted = False  # by Ctrl-C or SIGTERM
+        self.over = ""  # why a run that is resumed has nothing left to do
         self.news: list[str] = []  # lines to tell when the run begins
         self.changes: list[str] = []  # of them, settings other than those of the run that is resumed
         check_batch(config)
@@ -117,6 +118,10 @@ class Training:
         saved = distributed.dealt(self._open)
         if saved is not None:
             told = snapshot.put_back(self, saved)
+            self.over = self.config.what_is_over(self.iteration, self.seconds, self.stale)
+            if self.over:  # the settings of the run stay as well: those given now took no effect
+                say(f"nothing left to do: {self.over}")
+                return
             distributed.by_first(self._take_over)
             self.news = [told, *self.changes]
         with (

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # exit code after Ctrl-C or SIGTERM
 SCENARIO = "community-5"
 
-EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512,
---ppo.epochs 2), and so is every field of the scenario by its path (--tariff.export_eur_per_kwh 0.05,
---prosumers.*.battery.capacity_kwh 5). On K processes or GPUs, each with num_grids communities of its own:
-torchrun --standalone --nproc-per-node=K --max-restarts=3 -m trainer train ...; after the death of a process all
-start again and go on from the last checkpoint. --resume goes on with the settings of the run in the folder; of options
-given with it, those of time, step sizes and effort change it, any other that differs is refused. Ctrl-C and SIGTERM end
-a run after the iteration it is in, saved."""
+EPILOG = """Every field of the training configuration is an option (--learning_rate 1e-3, --num_grids 512, --ppo.epochs
+2; --help-all lists them with their values and meanings), and so is every field of the scenario by its path
+(--tariff.export_eur_per_kwh 0.05, --prosumers.*.battery.capacity_kwh 5). On K processes or GPUs, each with num_grids
+communities of its own: torchrun --standalone --nproc-per-node=K --max-restarts=3 -m trainer train ...; after the death
+of a process all start again and go on from the last checkpoint. --resume goes on with the settings of the run in the
+folder; of options given with it, those of time, step sizes and effort change it, any other that differs is refused.
+Ctrl-C and SIGTERM end a run after the iteration it is in, saved."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,18 +41,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
     parser.add_argument("--warm-start", metavar="RUN", help="begin with the actors of a run, checkpoint or policy")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    parser.add_argument("--help-all", action="store_true", help="list every field of training, and end")
     parser.add_argument("--no-evaluate", action="store_true", help="skip the scoreboard at the end")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
-    arguments, rest = _parser().parse_known_args(list(argv))
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(list(argv))
     from smartgrid_core.errors import UserError  # after parsing: --help needs no torch
-    from trainer.overrides import parse_overrides
+    from trainer.overrides import listing, parse_overrides, refuse_unknown
 
     try:
-        return _train(arguments, parse_overrides(rest))
+        if arguments.help_all:
+            print(listing(arguments.algorithm or "ippo"), end="")
+            return 0
+        overrides = parse_overrides(rest)
+        refuse_unknown(overrides, parser, trains=True)
+        return _train(arguments, overrides)
     except (UserError, OSError) as error:
         rank = os.environ.get("RANK", "0")  # of torchrun's processes
         print(f"error: {error}" if rank == "0" else f"rank {rank}: {error}", file=sys.stderr)
@@ -103,7 +110,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
             refused = True
             raise
         finally:  # also of a run that a NaN, Ctrl-C or a full disk ended
-            if first and not refused:
+            drawn = bool(training.over) and (folder / "learning.png").is_file()
+            if first and not (refused or drawn):
                 with _trained(folder):
                     _draw(folder)
     if training.interrupted:

@@ -113,7 +113,8 @@ class _Session:
 
 def _command(data: dict[str, Any]) -> Command:
     if data.get("type") != "command":
-        raise ApiError(422, "invalid", f"type = {str(data.get('type'))[:40]!r}: expected 'command' or 'auth'", "type")
+        said = f"type = {str(data['type'])[:40]!r}" if "type" in data else "type is missing"
+        raise ApiError(422, "invalid", f"{said}: expected 'command' or 'auth'", "type")
     return Command.model_validate(data)
 
 

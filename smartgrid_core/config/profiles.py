@@ -23,7 +23,8 @@ class ProfilesConfig(Model):
     code: str | None = None
     """SimBench code, e.g. 1-LV-rural1--0-sw."""
     path: Path | None = None
-    """CSV with columns timestamp, agent, demand_kw, generation_kw."""
+    """CSV with columns timestamp, agent (prosumers' names, or agent_0, agent_1, … in their order), demand_kw,
+    generation_kw."""
     price_path: Path | None = None
     """CSV with columns timestamp, import_eur_per_kwh, export_eur_per_kwh; instead of the tariff, with any source."""
     time_zone: str = "UTC"

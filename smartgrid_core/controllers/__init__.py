@@ -6,7 +6,6 @@ needs it starts.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from smartgrid_core.controllers.rules import (
     TimeOfUseController,
     grid_only_config,
 )
+from smartgrid_core.faults import nearest
 
 CONTROLLERS: dict[str, Callable[..., Controller]] = {
     "random": RandomController,
@@ -41,8 +41,8 @@ def make_controller(name: str, **options: Any) -> Controller:
         ValueError: there is no such name; the message offers the nearest.
     """
     if name not in CONTROLLERS:
-        near = difflib.get_close_matches(name, CONTROLLERS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = nearest(name, CONTROLLERS)
+        hint = f"did you mean {near!r}? " if near else ""
         raise ValueError(f"unknown controller {name!r}: {hint}known are {', '.join(CONTROLLERS)}")
     return CONTROLLERS[name](**options)
 

@@ -33,6 +33,7 @@ def csv_profiles(
     step_minutes: int = 15,
     agents: Sequence[str] | None = None,
     split: str = "weeks",
+    margin_steps: int = 0,
 ) -> Profiles:
     """Profiles from csv files; every fault in them is a `ProfileError` naming file, row, column, value and
     remedy.
@@ -47,9 +48,11 @@ def csv_profiles(
             over.
         time_zone: IANA name, e.g. Europe/Berlin.
         step_minutes: of the load file.
-        agents: names in the order wanted; None for the order in the file.
+        agents: names in the order wanted; None for the order in the file. A file all of whose agents are ids,
+            agent_0, agent_1, …, means these names in their order.
         split: "weeks" for train, validation and test weeks (at least four weeks of data), "all" to use every
             day for everything.
+        margin_steps: what observations read before and after an episode; for advice where the data are short.
 
     Returns:
         One demand and one generation column per agent, in kW, with scales of 1.
@@ -58,7 +61,7 @@ def csv_profiles(
     if step_minutes <= 0 or 1440 % step_minutes:
         raise ProfileError(f"step_minutes = {step_minutes}: expected a positive divisor of 1440")
     zone = open_time_zone(time_zone)
-    owners = [text.strip() for text in table.columns["agent"]]
+    owners = _by_name([text.strip() for text in table.columns["agent"]], agents)
     names = _agent_names(table, owners, agents)
     minutes = standard_minutes(table, zone, owners)
     lines = _lines_by_agent(table, owners, names, minutes, step_minutes)
@@ -67,7 +70,9 @@ def csv_profiles(
     demand, generation = (_power(table, column, lines)[:, kept] for column in LOAD_COLUMNS[2:])
 
     num_steps = demand.shape[1]
-    block, split_of_step = assign_splits(num_steps, step_minutes, split=split, source=str(path))
+    block, split_of_step = assign_splits(
+        num_steps, step_minutes, split=split, source=str(path), margin_steps=margin_steps
+    )
     pool = np.arange(len(names), dtype=np.int64)[None, :]
     names_of_splits = SPLITS if split == "weeks" else ("all",)
     return Profiles(
@@ -83,6 +88,13 @@ def csv_profiles(
         split_of_step=split_of_step,
         agent_names=tuple(names),
     )
+
+
+def _by_name(owners: list[str], agents: Sequence[str] | None) -> list[str]:
+    """Owners of rows by their prosumers' names, also where the file calls them by their ids."""
+    names, found = {f"agent_{index}": name for index, name in enumerate(agents or ())}, set(owners)
+    are_ids = found <= set(names) and not found <= set(agents or ())
+    return [names[owner] for owner in owners] if are_ids else owners
 
 
 def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:

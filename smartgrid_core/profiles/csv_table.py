@@ -98,9 +98,8 @@ def read_csv_table(path: str | Path, names: Sequence[str]) -> CsvTable:
 
 def _check_header(path: Path, header: list[str], names: Sequence[str]) -> None:
     if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        raise ProfileError(
-            f"{path}, row 1: fields are separated by {header[0]!r}'s semicolons or tabs; use commas", row=1
-        )
+        used = "semicolons" if ";" in header[0] else "tabs"
+        raise ProfileError(f"{path}, row 1: fields are separated by {used}; separate them by commas", row=1)
     for name in names:
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)

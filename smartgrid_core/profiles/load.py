@@ -104,6 +104,7 @@ def _csv(config: GridConfig) -> LoadedProfiles:
         str(config.profiles.path), time_zone=config.profiles.time_zone, step_minutes=config.step_minutes,
         agents=[agent.name for agent in config.agents],
         split="weeks" if config.profiles.hold_out else "all",
+        margin_steps=config.steps_per_day + config.window_edges_steps[-1],
     )  # fmt: skip
     return LoadedProfiles(profiles, (None,) * config.num_agents)
 

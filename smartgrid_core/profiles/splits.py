@@ -16,7 +16,7 @@ SPLIT_OF_WEEK = np.array([0, 0, 1, 2], np.int8)  # week number mod 4 -> index in
 
 
 def assign_splits(
-    num_steps: int, step_minutes: int, *, split: str = "weeks", source: str = "the data"
+    num_steps: int, step_minutes: int, *, split: str = "weeks", source: str = "the data", margin_steps: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Block and split of every step.
 
@@ -26,6 +26,7 @@ def assign_splits(
         split: "weeks" for the rule above; "all" for one block with every step, for data too short to hold any
             out.
         source: what the data are called in the error.
+        margin_steps: what observations read before and after an episode, for the error's advice.
 
     Returns:
         block [T] int32: number of the contiguous run of weeks of one split, `UNUSED` in a trailing partial
@@ -41,13 +42,7 @@ def assign_splits(
     steps_per_week = DAYS_PER_WEEK * 1440 // step_minutes
     weeks = num_steps // steps_per_week
     if weeks < WEEKS_PER_CYCLE:
-        raise ProfileError(
-            f"{source}: {num_steps * step_minutes / 1440:g} whole days, but splitting into train, "
-            "validation and test "
-            f"weeks needs at least {WEEKS_PER_CYCLE * DAYS_PER_WEEK} days from a midnight on; "
-            'give more data, or ask for split = "all" to use every day for everything (nothing is '
-            "held out then)"
-        )
+        raise ProfileError(_too_short_message(source, num_steps, 1440 // step_minutes, margin_steps))
     week = np.arange(weeks)
     week_split = SPLIT_OF_WEEK[week % WEEKS_PER_CYCLE]
     week_block = np.concatenate([[0], np.cumsum(np.diff(week_split) != 0)])
@@ -119,12 +114,30 @@ def episode_starts(
     return starts.astype(np.int64)
 
 
+def _too_short_message(source: str, num_steps: int, steps_per_day: int, margin: int) -> str:
+    days, room = num_steps / steps_per_day, num_steps - margin
+    problem = (
+        f"{source}: {days:g} whole day{'' if days == 1 else 's'}, but splitting into train, validation and test weeks "
+        f"needs at least {WEEKS_PER_CYCLE * DAYS_PER_WEEK} days from a midnight on; give more data"
+    )
+    if room <= 0:
+        return f"{problem}: what observations look back and ahead alone takes {margin / steps_per_day:.4g} days"
+    return (
+        f"{problem}, or set profiles.hold_out = false to use every day for everything (nothing is held out then) and "
+        f"episode_days to at most {_rounded_down(room / steps_per_day)}"
+    )
+
+
 def _too_long_message(split: str, episode: int, before: int, after: int, longest: int, steps_per_day: int) -> str:
     def span(steps: int) -> str:
         return f"{steps} steps ({steps / steps_per_day:.4g} days)"
 
     windows = f" with {span(before)} of look-back and {span(after)} of look-ahead" if before or after else ""
-    room = longest - before - after
-    advice = f"episodes of up to {span(room)} do" if room > 0 else "shorten the look-back or look-ahead first"
-    problem = f"an episode of {span(episode)}{windows} does not fit into a {split} block of {span(longest)}"
-    return f"{problem}; {advice}"
+    room, place = longest - before - after, "the data" if split == "all" else f"a {split} block"
+    fitting = f"episodes of up to {span(room)} do: set episode_days to at most {_rounded_down(room / steps_per_day)}"
+    advice = fitting if room > 0 else "give more data, or shorten the look-back or look-ahead first"
+    return f"an episode of {span(episode)}{windows} does not fit into {place} of {span(longest)}; {advice}"
+
+
+def _rounded_down(days: float) -> str:
+    return f"{np.floor(days * 1000) / 1000:g}"

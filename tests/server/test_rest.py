@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server import logs
+from server.__main__ import main
 from server.requests import COMMANDS
+from server.settings import Settings
 from tests.server.serving import Serving
 
 
@@ -56,6 +60,9 @@ def test_start_while_something_runs_says_what(server: Serving) -> None:
     body = response.json()
     assert body["error"]["code"] == "conflict"
     assert "tiny with self-consumption is paused" in body["error"]["message"]
+    for wrong in ({"scenario": "tinny"}, {"policy": "mpc-noisi"}):
+        error = fault(server, 404, "POST", "/api/simulation/start", json=wrong)
+        assert error["field"] == next(iter(wrong)), "a wrong name, before what runs is said to be in the way"
     assert body["details"]["run"]["seed"] == 3
     assert server.get("/api/status")["run"]["seed"] == 3
 
@@ -83,7 +90,7 @@ def test_what_cannot_start_is_refused_and_the_run_goes_on(server: Serving) -> No
         server, 422, "POST", "/api/simulation/start",
         json={"scenario": "tiny", "policy": "community-5", "replace": True},
     )["message"]  # fmt: skip
-    assert "num_agents = 5, tiny has 3" in reason
+    assert "num_agents = 5; tiny has 3" in reason
     assert server.get("/api/status")["run"]["id"] == run
 
 
@@ -118,6 +125,16 @@ def test_bodies_that_are_no_json_and_paths_that_are_not_there(server: Serving) -
     assert fault(server, 400, "POST", "/api/simulation/start", content="{", headers=json_type)["code"] == "malformed"
     assert fault(server, 404, "GET", "/api/nothing")["code"] == "not_found"
     assert fault(server, 405, "GET", "/api/simulation/start")["code"] == "method_not_allowed"
+    form = {"content-type": "application/x-www-form-urlencoded"}  # curl -d
+    for headers, said in ((form, "content-type = 'application/x-www-form-urlencoded'"), ({}, "has no content-type")):
+        error = fault(server, 415, "POST", "/api/simulation/speed", content='{"speed": 5}', headers=headers)
+        assert (error["code"], error["field"]) == ("unsupported_media_type", "content-type")
+        assert said in error["message"]
+        assert error["message"].endswith("content-type: application/json")
+    error = fault(server, 422, "POST", "/api/simulation/speed", headers=json_type)
+    assert error["code"] == "invalid", "no body at all"
+    error = fault(server, 422, "POST", "/api/simulation/speed", json={"speed": -1})
+    assert error["message"] == 'speed = -1: expected steps a second, from 0.1 to 100, or "max"'
     large = "x" * (1 << 20) + "yz"
     assert fault(server, 413, "POST", "/api/simulation/start", content=large, headers=json_type)["code"] == "too_large"
     chunks = (b"x" * 65536 for _ in range(17))
@@ -136,7 +153,7 @@ def test_agents_and_the_newest_frame(server: Serving) -> None:
 def test_policies_say_whether_they_fit(server: Serving) -> None:
     policies = {p["name"]: p for p in server.get("/api/policies?scenario=tiny")}
     assert policies["community-5"]["fits"] is False
-    assert "num_agents = 5, tiny has 3" in policies["community-5"]["reason"]
+    assert "num_agents = 5; tiny has 3" in policies["community-5"]["reason"]
     assert policies["mpc-perfect"]["fits"] is True
     assert {p["fits"] for p in server.get("/api/policies")} == {None}
     fitting = {p["name"]: p["fits"] for p in server.get("/api/policies?scenario=price-spike")}
@@ -225,6 +242,7 @@ def test_flags_that_cannot_be(folder) -> None:
     assert "at least 16 characters" in done.stderr
     assert "short" not in done.stderr
     for flags, said in (
+        (("--speed", "fast"), "speed = 'fast': expected steps a second, from 0.1 to 100, or \"max\""),
         (("--rest-limit", "often"), "rest-limit = 'often': expected a rate such as 1200/minute"),
         (("--ssl-certfile", "nowhere.pem", "--ssl-keyfile", __file__), "ssl-certfile = 'nowhere.pem'"),
         (("--ssl-certfile", __file__, "--ssl-keyfile", __file__), "are no certificate and key"),
@@ -236,3 +254,29 @@ def test_flags_that_cannot_be(folder) -> None:
         assert said in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
         assert "Unknown error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--scenario", "nope"), "--scenario: unknown scenario 'nope': known are community-5,"),
+        (("--policy", "mpc-noisi"), "--policy: unknown policy 'mpc-noisi': did you mean 'mpc-noisy'?"),
+        (("--policy", "mpc-noisy", "--scenario", "town-1000"), "--policy: mpc-noisy plans for at most 100 prosumers"),
+    ],
+)
+def test_what_an_operator_named_and_cannot_run_ends_the_server(
+    folder: Path, flags: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    assert main(["--port", "0", "--data-dir", str(folder), *flags]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "smartgrid-marl: " not in told.out, "it never says where it listens"
+
+
+def test_help_names_the_folders_there_are_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Undefined" not in said
+    assert f"(default: {Settings().data_dir})" in said.replace("- ", "-")

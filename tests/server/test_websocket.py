@@ -201,6 +201,8 @@ def test_malformed_messages_get_an_error_and_disturb_nothing(server: Serving) ->
             socket.send(message)
             error = valid(until(socket, "error"))
             assert (error["error"]["code"], error["error"]["field"]) == (code, field), (message, error)
+        socket.send("{}")
+        assert until(socket, "error")["error"]["message"] == "type is missing: expected 'command' or 'auth'"
         status = command(socket, "status")["status"]
         assert (status["state"], status["run"]["id"]) == ("paused", run)
 

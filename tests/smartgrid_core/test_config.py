@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from smartgrid_core import GridConfig, Simulator, list_scenarios
-from smartgrid_core.registry import ConfigError
+from smartgrid_core.errors import InvalidConfigError
+from smartgrid_core.registry import ConfigError, validate_config
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401
 
 torch.set_num_threads(1)
@@ -195,3 +196,13 @@ def test_every_scenario_loads_and_steps(name: str) -> None:
     assert torch.isfinite(obs).all()
     assert torch.isfinite(out.reward).all()
     assert out.obs.shape == (2, sim.num_agents, sim.observation_dim)
+
+
+def test_a_fault_of_the_only_prosumer_is_told_once_and_a_far_name_is_not_offered() -> None:
+    with pytest.raises(InvalidConfigError) as error:
+        validate_config({"prosumers": [{"name": "home", "battery": {"capacity_kwh": -1}}]}, "mine")
+    assert [field for field, _ in error.value.faults] == ["prosumers.0.battery"]
+    with pytest.raises(InvalidConfigError, match="at least 1 item"):
+        validate_config({"prosumers": []})
+    with pytest.raises(ConfigError, match="unknown scenario 'nope': known are"):
+        GridConfig.load("nope")

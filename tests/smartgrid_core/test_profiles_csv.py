@@ -248,13 +248,41 @@ def test_agents_are_compared_with_the_file(tmp_path: Path, month: list[str]):
         _read(tmp_path, month, agents=["home"])
 
 
+def test_agents_may_be_called_by_their_ids(tmp_path: Path):
+    """As everything else calls them; in the scenario's order, wherever the rows stand in the file."""
+    ids = _lines(datetime(2024, 1, 8), 28, agents=("agent_1", "agent_0"))
+    profiles = _read(tmp_path, ids, agents=["home", "shop"])
+    assert profiles.agent_names == ("home", "shop")
+    assert profiles.demand[:, 0].tolist() == [0.25, 0.0]
+    named_so = _read(tmp_path, ids, agents=["agent_1", "agent_0"])
+    assert named_so.demand[:, 0].tolist() == [0.0, 0.25], "names go before ids"
+    with pytest.raises(ProfileError, match="no row for agent 'pub'; the file has shop, home"):
+        _read(tmp_path, ids, agents=["home", "shop", "pub"])
+    with pytest.raises(ProfileError, match="no row for agent 'home'; the file has agent_1, shop"):
+        _read(tmp_path, _lines(datetime(2024, 1, 8), 28, agents=("agent_1", "shop")), agents=["home", "shop"])
+
+
+def test_what_is_said_of_a_short_file_helps(tmp_path: Path):
+    path = _write(tmp_path / "load.csv", _lines(datetime(2024, 1, 8), 10))
+    fields = {"source": "csv", "path": str(path)}
+    prosumers = [{"name": "home"}, {"name": "shop"}]
+    with pytest.raises(ProfileError, match=r"10 whole days.*profiles\.hold_out = false.*episode_days to at most 8$"):
+        load_profiles(GridConfig.model_validate({"prosumers": prosumers, "step_minutes": 60, "profiles": fields}))
+    data = {"prosumers": prosumers, "step_minutes": 60, "profiles": fields | {"hold_out": False}, "episode_days": 8}
+    short = GridConfig.model_validate(data)
+    Simulator(short).reset()
+    with pytest.raises(ProfileError, match=r"does not fit into the data of.*set episode_days to at most 8$"):
+        Simulator(short.model_copy(update={"episode_days": 8.5}))
+
+
 def test_files_that_are_no_such_csv(tmp_path: Path, month: list[str]):
     with pytest.raises(ProfileError, match=r"none.csv: cannot be read \(No such file"):
         csv_profiles(tmp_path / "none.csv")
     with pytest.raises(ProfileError, match=r"row 1: column demand_kw is missing.*called 'demand'\? Rename it"):
         _read(tmp_path, [month[0].replace("demand_kw", "demand"), *month[1:]])
-    with pytest.raises(ProfileError, match=r"row 1: .*use commas"):
-        _read(tmp_path, [line.replace(",", ";") for line in month])
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        with pytest.raises(ProfileError, match=rf"row 1: fields are separated by {name}; separate them by commas$"):
+            _read(tmp_path, [line.replace(",", separator) for line in month])
     with pytest.raises(ProfileError, match=r"no rows below the header"):
         _read(tmp_path, [HEADER])
     (tmp_path / "load.xlsx").write_bytes(b"PK\x03\x04\xff\xfe\x00")

@@ -69,8 +69,15 @@ def test_an_episode_that_does_not_fit_is_told_with_what_would():
 
 
 def test_short_data_say_how_much_is_needed():
-    with pytest.raises(ProfileError, match=r'mine.csv: 14 whole days.*at least 28 days.*split = "all"'):
-        assign_splits(2 * WEEK, 15, source="mine.csv")
+    with pytest.raises(ProfileError, match=r"mine.csv: 14 whole days.*at least 28 days.*hold_out = false.*at most 12$"):
+        assign_splits(2 * WEEK, 15, source="mine.csv", margin_steps=2 * DAY)
+    with pytest.raises(ProfileError, match=r"2 whole days.*give more data: what observations look.*takes 2 days$"):
+        assign_splits(2 * DAY, 15, margin_steps=2 * DAY)
+    with pytest.raises(ProfileError, match=r"does not fit into the data of 960 steps.*episode_days to at most 8$"):
+        episode_starts(
+            *assign_splits(10 * DAY, 15, split="all"), "all", episode_steps=9 * DAY, lookback_steps=DAY,
+            lookahead_steps=DAY,
+        )  # fmt: skip
 
 
 # ---- Forecast series -------------------------------------------------------------------------------------

@@ -168,6 +168,8 @@ def test_command_line_writes_what_it_is_asked_for(
         (["--episodes", "none"], "'none' is not a whole number"),
         (["--json", "."], "is a folder"),
         (["--frobnicate"], "--frobnicate needs a value"),
+        (["--chekpoint", "runs/a"], "did you mean --checkpoint?"),
+        (["--scenario", "nope"], "unknown scenario 'nope': known are"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

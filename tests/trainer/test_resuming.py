@@ -107,8 +107,35 @@ def test_options_lie_over_the_stored_settings(tmp_path: Path, capsys: pytest.Cap
     assert after["train"] == before["train"] | {"iterations": 3, "learning_rate": 5e-4, "threads": 1}
     assert [line["iteration"] for line in lines(tmp_path / "run")] == [1, 2, 3]
     said = " ".join(capsys.readouterr().out.split())
-    assert "changed by --resume: learning_rate = 0.001, now 0.0005" in said
+    assert "changed by --resume: learning_rate 0.001 → 0.0005" in said
     assert "gamma" not in said
+
+
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("--iterations=1", "2 of 1 iterations are done; give a larger --iterations"),
+        ("--max_minutes=1e-4", "of 0.0001 minutes are used; give a larger --max_minutes"),
+    ],
+)
+def test_a_run_with_nothing_left_to_do_says_so_and_keeps_its_settings(
+    tmp_path: Path, limit: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path / "run", "--max_minutes=9")
+    before, picture = ((tmp_path / "run" / name).read_bytes() for name in ("config.json", "learning.png"))
+    capsys.readouterr()
+    given = [limit, "--learning_rate=1e-4", "--no-evaluate", "--out", str(tmp_path / "run")]
+    assert train_main(["--resume", *given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing left to do: " in said
+    assert words in said
+    assert "wrote" not in said
+    assert "resumed" not in said
+    assert (tmp_path / "run/config.json").read_bytes() == before
+    assert (tmp_path / "run/learning.png").read_bytes() == picture
+    assert train_main(["--resume", "--iterations=3", *given[1:]]) == 0, "with a larger limit it goes on"
+    assert [line["iteration"] for line in lines(tmp_path / "run")] == [1, 2, 3]
 
 
 @pytest.mark.usefixtures("unvalidated")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.config import ALGORITHMS, load_train_config
+from trainer.config import ALGORITHMS, TrainConfig, load_train_config
+from trainer.overrides import parse_overrides
 from trainer.train import TrainingError, resolve_device
 from trainer.train_cli import main as train_main
 
@@ -26,6 +27,15 @@ from trainer.train_cli import main as train_main
         (["--prosumers.0.battery.charge_efficiency", "1.3"], "charge_efficiency"),
         (["--num_grids", "100000000000"], "GiB"),
         (["stray"], "unexpected argument"),
+        (["--minutes", "0.3"], "unknown option --minutes: did you mean --max_minutes?"),
+        (["--episode_dayz=1"], "did you mean --episode_days?"),
+        (["--epochs", "2"], "did you mean --ppo.epochs?"),
+        (["--no_evaluate", "true"], "it is spelt --no-evaluate"),
+        (["--frobnicate", "2"], "--help-all lists the fields of training"),
+        (["--ppo.discount", "1"], "ppo.discount: unknown field; known here: clip_epsilon, "),
+        (["--ppo.epoch", "1"], "ppo.epoch: unknown field; did you mean 'epochs'?"),
+        (["--max-minutes=-1"], "max_minutes = -1: Input should be greater than 0"),
+        (["--hidden", "64"], "hidden = 64: expected a list in brackets, such as [64,64]"),
     ],
 )
 def test_mistakes_are_answered_before_anything_is_written(
@@ -34,6 +44,28 @@ def test_mistakes_are_answered_before_anything_is_written(
     assert train_main([*arguments, "--device", "cpu", "--out", str(tmp_path / "run")]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_options_may_be_written_as_people_write_them() -> None:
+    given = ["--max-minutes=0.05", "--hidden", "128,64", "--ppo.target-kl", "0.1", "--tariff.level=0.8, 1.2"]
+    expected = {"max_minutes": 0.05, "hidden": [128, 64], "ppo.target_kl": 0.1, "tariff.level": [0.8, 1.2]}
+    assert parse_overrides(given) == expected
+    assert parse_overrides(["--profiles.path=a,b.csv"]) == {"profiles.path": "a,b.csv"}
+    assert parse_overrides(["--max_minutes=0,5"]) == {"max_minutes": [0, 5]}, "said to be no number, not guessed"
+
+
+def test_every_field_of_training_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_main(["--help-all", "--algorithm", "qmix"]) == 0
+    said = capsys.readouterr().out
+    for name, field in TrainConfig.model_fields.items():
+        if name not in ("ppo", "shac", "qmix"):
+            assert f"\n  --{name} " in said
+        assert (field.description or "?").split(";")[0].split("\n")[0][:60] in said
+    assert "\n  --qmix.levels 9\n" in said
+    assert "--ppo.credit own (one of own, neighbours, team)" in said
+    with pytest.raises(SystemExit):
+        train_main(["--help"])
+    assert "--help-all" in capsys.readouterr().out
 
 
 def test_presets_load_and_cuda_is_refused_where_there_is_none() -> None:
