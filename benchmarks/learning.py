@@ -9,6 +9,7 @@ the wall's time but not what is learned.
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +31,7 @@ from smartgrid_core.errors import ConfigError
 from trainer.config import TrainConfig, load_train_config, scaled_to
 from trainer.evaluate import evaluate
 
+M = TypeVar("M", bound=BaseModel)
 OUT = Path("runs/learning")
 ONLY_COST = {"rewards.stability": 0.0, "rewards.efficiency": 0.0, "rewards.cooperation": 0.0}
 
@@ -157,10 +160,33 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 
 def _differing(stored: dict[str, Any], train: TrainConfig, scenario: GridConfig) -> list[str]:
-    """Fields that differ between stored settings and others, seeds apart."""
-    then = TrainConfig.model_validate(stored["train"]).model_copy(update={"seed": train.seed})
-    pairs = ((then, train), (GridConfig.model_validate(stored["scenario"]), scenario))
-    return [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
+    """Fields that differ between stored settings and others, and those that are no more.
+
+    Seeds and the tables of other learners are left out.
+    """
+    then, gone = _as_it_was(TrainConfig, stored["train"] | {"seed": train.seed})
+    there, left_out = _as_it_was(GridConfig, stored["scenario"])
+    pairs = ((then, train), (there, scenario))
+    changed = [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
+    others = {"ppo", "qmix", "shac"} - {"ppo" if train.algorithm in ("ippo", "mappo") else train.algorithm}
+    return [name for name in (*changed, *gone, *left_out) if name.partition(".")[0] not in others]
+
+
+def _as_it_was(model: type[M], stored: dict[str, Any]) -> tuple[M, list[str]]:
+    """Stored settings without the fields that the model no longer has, and these fields."""
+    try:
+        return model.model_validate(stored), []
+    except ValidationError as error:
+        gone = [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
+        if not gone:
+            raise
+    kept = copy.deepcopy(stored)
+    for *tables, name in gone:
+        inner: Any = kept
+        for table in tables:
+            inner = inner[table]
+        del inner[name]
+    return model.model_validate(kept), [".".join(map(str, path)) for path in gone]
 
 
 def merged(path: Path | None, cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

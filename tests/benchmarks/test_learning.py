@@ -68,6 +68,10 @@ def test_figures_of_former_presets_are_told() -> None:
     stored["train"]["gamma"] = 0.9
     stored["scenario"]["rewards"]["cost"] = 3.0
     assert learning.changed_since(of | {"settings": stored}) == ["gamma", "rewards"]
+    stored["train"]["shac"]["warmth"] = 1.0
+    stored["train"]["qmix"]["menu"] = 31
+    told = learning.changed_since(of | {"settings": stored})
+    assert told == ["gamma", "rewards", "shac.warmth"], "a field that is no more is told, another learner's is not"
 
 
 def test_results_grow_case_by_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
