@@ -221,7 +221,9 @@ def test_the_form_proposes_the_policy_trained_for_the_scenario_and_never_a_rando
     assert proposed("tiny") == "random"  # it runs
 
     with page.expect_request("**/api/policies?scenario=community-5"):
-        page.route("**/api/policies?scenario=community-5", lambda route: (page.wait_for_timeout(300), route.continue_()))
+        page.route(
+            "**/api/policies?scenario=community-5", lambda route: (page.wait_for_timeout(300), route.continue_())
+        )
         scenario.select_option("community-5")
         assert start.is_disabled()  # the list is still the other scenario's
     assert proposed("community-5") == "community-5"

@@ -45,6 +45,7 @@ export const CHARTS = {
   },
 };
 
+const SIDES = 12; // px of padding left and right of the plot
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** @param {Context} context */
@@ -82,7 +83,8 @@ export function charts(context) {
     plot = null;
     zoomed = false;
     whole.hidden = true;
-    const { clientWidth: width, clientHeight: height } = place;
+    const { clientHeight: height } = place;
+    const width = place.clientWidth - SIDES;
     if (width < 50 || height < 60) return;
     unit.textContent = CHARTS[shown].unit;
     plot = new uPlot(options(shown, width, height - 24, () => zoomTo(true), () => zoomTo(false)), values(shown, store.get().history), place);
@@ -95,11 +97,17 @@ export function charts(context) {
   const draw = (history) => {
     place.classList.toggle("waiting", history.length < 2);
     plot?.setData(values(shown, history), !zoomed);
-    if (plot && (plot.cursor.idx ?? null) === null && history.length) plot.setLegend({ idx: history.length - 1 }); // the newest
+    newest();
+  };
+  /** The legend tells the newest values where nobody points at others. */
+  const newest = () => {
+    const { length } = store.get().history;
+    if (plot && (plot.cursor.idx ?? null) === null && length) plot.setLegend({ idx: length - 1 });
   };
   const fit = () => {
     const legend = plot?.root.querySelector(".u-legend");
-    plot?.setSize({ width: place.clientWidth, height: Math.max(60, place.clientHeight - (legend?.clientHeight ?? 24) - 4) });
+    plot?.setSize({ width: place.clientWidth - SIDES, height: Math.max(60, place.clientHeight - (legend?.clientHeight ?? 24) - 4) });
+    newest(); // another size empties the legend
   };
 
   const observer = new ResizeObserver(() => {
