@@ -35,7 +35,7 @@ export const EXPLAIN = {
   voltage_pu: { title: "Voltage, p.u.", what: "At the prosumer's bus; 1 is nominal, 0.9 to 1.1 is allowed (EN 50160), 0 is without supply." },
   agent_cost: { title: "Cost so far, EUR", what: "The prosumer's bills since the run began or was reset; negative is earned. All prosumers' add up to the cost of the community.", formula: "Σ cost of the step" },
   agent_reward: { title: "Reward of the step", what: "Weighted sum of the prosumer's four reward parts, EUR-equivalents." },
-  status: { title: "Status", what: "What the prosumer does in this step; every status has a shape and a colour of its own." },
+  status: { title: "Status", what: "What the prosumer does in this step: buying and selling are its trade with the utility, while net power counts what neighbours send and receive too. Every status has a shape and a colour of its own." },
   agent_demand: { title: "Demand, kW", what: "What the prosumer consumes, mean over the step." },
   agent_generation: { title: "Solar, kW", what: "What its panels could deliver, mean over the step." },
   step_cost: { title: "Cost of the step, EUR", what: "The prosumer's bill for this step; negative is earned.", formula: "bought·import price − sold·export price + transfers·mid price + imbalance + share of losses + unserved·value of lost load" },

@@ -132,7 +132,7 @@ export function updateNodes(root, place, frame, selected, format) {
     const power = place.width < NARROW ? format.number(net, 1, { signed: true }) : format.quantity(net, "kW", 1, { signed: true });
     const figure = /** @type {SVGElement | null | undefined} */ (label?.lastElementChild);
     if (figure) figure.textContent = figure.dataset.form === "none" ? "" : figure.dataset.form === "number" ? format.number(net, 1, { signed: true }) : power;
-    node.setAttribute("aria-label", `${name} ${power}: ${agent.status}, charge ${format.percent(agent.energy_level)}`);
+    node.setAttribute("aria-label", `${name} ${power}: ${STATUS[agent.status].word}, charge ${format.percent(agent.energy_level)}`);
   });
 }
 
@@ -152,5 +152,5 @@ export function agentTip(agent, f) {
   ];
   if (agent.unserved_kw > 0.01) rows.push(["Unserved", f.kw(agent.unserved_kw)]);
   if (agent.curtailed_kw > 0.01) rows.push(["Thrown away", f.kw(agent.curtailed_kw)]);
-  return { title: `${agent.name}, ${agent.status}`, what: STATUS[agent.status].what, rows };
+  return { title: `${agent.name}, ${STATUS[agent.status].word}`, what: STATUS[agent.status].what, rows };
 }

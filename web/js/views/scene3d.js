@@ -4,6 +4,7 @@ import { agentTip } from "../grid/nodes.js";
 import { href } from "../router.js";
 import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
+import { STATUS } from "../status.js";
 import { explain, hideTip, renewTip, showTip } from "../tooltip.js";
 import { framed, Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
@@ -170,7 +171,7 @@ class TownPage {
     }
     const agent = frame.agents.find((item) => item.id === selected);
     const facts = agent
-      ? [["Status", agent.status], ["Demand", format.kw(agent.demand_kw)], ["Solar", format.kw(agent.generation_kw)], ["Battery", agent.capacity_kwh ? format.percent(agent.energy_level) : "none"], ["Utility", format.signedKw(agent.trade_kw)], ["Neighbours", format.signedKw(agent.received_kw - agent.sent_kw)]]
+      ? [["Status", STATUS[agent.status].word], ["Demand", format.kw(agent.demand_kw)], ["Solar", format.kw(agent.generation_kw)], ["Battery", agent.capacity_kwh ? format.percent(agent.energy_level) : "none"], ["Utility", format.signedKw(agent.trade_kw)], ["Neighbours", format.signedKw(agent.received_kw - agent.sent_kw)]]
       : [["Stability", format.index(frame.stability)], ["Generation", format.kw(frame.metrics.total_generation_kw)], ["Demand", format.kw(frame.metrics.total_demand_kw)], ["Batteries", format.percent(frame.metrics.mean_energy)], ["Neighbours", format.kw(frame.metrics.transfers_kw)]];
     const title = agent?.name ?? hello?.scenario?.name ?? "";
     if (box.dataset.title !== title || box.querySelectorAll("dd").length !== facts.length) {
