@@ -22,7 +22,7 @@ export const EXPLAIN = {
   cost: { title: "Cost of the community, EUR", what: "All bills since the run began or was reset; negative is earned. Beside it the rate now.", formula: "Σ (bought·import price − sold·export price + imbalance + losses + unserved·value of lost load)" },
   co2: { title: "CO₂, kg", what: "Emissions of what the utility delivers, since the run began. Beside it the rate now.", formula: "max(power at the reference bus, 0) · intensity of the hour" },
   price: { title: "Prices, EUR/kWh", what: "What a kWh costs from the utility, and what it pays for one. Neighbours settle at the mean of the two." },
-  reward: { title: "Mean reward, EUR-equivalents a step", what: "What the policies learn from; the mean over prosumers. The bars are the parts before weighting; their length is the cube root, so that small ones are seen.", formula: "w·stability + w·efficiency + w·cost + w·cooperation, weights .1, .1, 1, .1 unless changed" },
+  reward: { title: "Mean reward, EUR-equivalents a step", what: "What the policies learn from; the mean over prosumers. Numbers and bars are the parts before weighting, behind them their weights; the length of a bar is the cube root, so that small ones are seen.", formula: "w·stability + w·efficiency + w·cost + w·cooperation, weights .1, .1, 1, .1 unless changed" },
   reward_stability: { title: "Stability reward", what: "The same for everybody; 0 at best.", formula: "S − 1" },
   reward_efficiency: { title: "Efficiency reward", what: "Energy the prosumer wasted.", formula: "−(loss share + battery conversion + curtailed) · import price · hours" },
   reward_cost: { title: "Cost reward", what: "The prosumer's own bill.", formula: "−cost" },
