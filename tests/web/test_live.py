@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.serving import Serving, serving, write_scenario
 from tests.web.browsing import WEB, assert_accessible, watched
-from tests.web.watching import at_rest, step, wait_state, wait_step
+from tests.web.watching import at_rest, eventually, recorded_run, step, wait_state, wait_step
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -200,6 +200,21 @@ def test_charts_begin_with_what_was_before_and_go_by_keyboard(server: Serving, p
     page.keyboard.press("0")
     page.get_by_role("button", name="Show all").wait_for(state="hidden")
     assert server.get("/api/status")["progress"]["step"] == at  # the arrow moved the cursor, not the simulation
+
+
+def test_charts_of_a_run_that_is_over_show_it(server: Serving, page: Any) -> None:
+    server.start(days=1)
+    server.post("/api/simulation/step", {"steps": 24})
+    eventually(lambda: server.get("/api/status")["state"] == "finished")
+    recorded_run(server, 24)
+    page.goto(server.base + "/web/")
+    wait_state(page, "finished")
+    page.locator(".plot:not(.waiting)").wait_for()
+    page.locator(".plot").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "() => document.querySelector('.agent .spark-line').getAttribute('d').split('L').length === 24"
+    )
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
