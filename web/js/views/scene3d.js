@@ -280,7 +280,8 @@ function explained(name, ofAgent) {
 function legend() {
   const item = (/** @type {string} */ token, /** @type {string} */ text) => h("li", {}, h("i", { class: "swatch dot", vars: { "--c": `var(${token})` } }), text);
   return h("ul", { class: "town-legend", "aria-label": "Legend" }, item("--c-transfer", "to a neighbour"), item("--c-import", "from the utility"), item("--c-export", "to the utility"),
-    item("--c-battery", "battery's level"), item("--c-generation", "roof glows with the sun"));
+    item("--c-battery", "battery's level"), item("--c-generation", "roof glows with the sun"),
+    h("li", { class: "faint", text: "ring:" }), Object.entries(STATUS).map(([name, { word }]) => item(`--s-${name}`, word)));
 }
 
 /**
