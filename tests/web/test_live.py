@@ -251,9 +251,12 @@ def test_help_follows_the_link(server: Serving, page: Any) -> None:
 def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> None:
     write_scenario(server.data / "scenarios", "crowd", agents=210, buses=220)
     server.start(scenario="crowd", policy="idle")
-    at = server.post("/api/simulation/step")["progress"]["step"]
+    at = server.post("/api/simulation/step", {"steps": 3})["progress"]["step"]
+    recorded_run(server, at)
     page.goto(server.base + "/web/")
     wait_step(page, at)
+    demand = "document.querySelector('[data-tile=demand] .spark-line')?.getAttribute('d')"  # what was before is there
+    page.wait_for_function(f"() => ({demand} ?? '').split('L').length === {at}")
     assert page.locator(".grid-svg .node").count() == 0
     page.locator(".grid-svg").focus()
     page.keyboard.press("ArrowRight")

@@ -1,5 +1,5 @@
 /** What a run did before the page came: its last steps from its recording, so that charts do not begin empty. */
-import { before, beforeTraces, TRACED } from "./history.js";
+import { before, beforeMetrics, beforeTraces, samplesOf, TRACED } from "./history.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
 /** @typedef {import("./types.d.ts").Frame} Frame */
@@ -47,6 +47,12 @@ export async function backfill({ api, store }, run) {
   const { hello } = store.get();
   if (!recording || hello?.run?.id !== run) return;
   const { id } = recording;
+  if (hello.num_agents > TRACED) { // their numbers are too many, the community's are not
+    const first = Math.max(recording.first, recording.first + recording.frames - MOST);
+    const text = await (await api.request("GET", `api/recordings/${id}/export?format=csv&table=metrics&first=${first}`)).text();
+    store.set((state) => (state.hello?.run?.id === run ? { history: beforeMetrics(samplesOf(text), state.history) } : {}));
+    return;
+  }
   const end = recording.first + recording.frames;
   /** @type {Frame[]} */
   const frames = [];

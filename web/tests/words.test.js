@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { count } from "../js/format.js";
 import { briefs, crosses, shortened, spots } from "../js/grid/labels.js";
+import { beforeMetrics, samplesOf } from "../js/history.js";
 import { KPIS } from "../js/views/comparison/kpis.js";
 import { spared } from "../js/views/comparison/shape.js";
 import { sentence, telling } from "../js/views/playback/events.js";
@@ -55,6 +56,17 @@ test("names that have no room beside each other are shorter, and one without any
   assert.ok(said(row(31, 12, (k) => `${k} of a kind`)).some((one) => one === null));
   assert.deepEqual(briefs(["home", "shop"]), ["home", "shop"]);
   assert.deepEqual(briefs(["row house 1", "row house 12"]), ["1", "12"]);
+});
+
+test("a large community's charts begin with its metrics, back to the beginning of the episode", () => {
+  const day = (/** @type {number} */ hour, day = 2) => `2025-06-0${day}T${String(hour).padStart(2, "0")}:00:00`;
+  const rows = [[1, day(22, 9)], [2, day(23, 9)], [3, day(0)], [4, day(1)], [5, day(2)]].map(([step, time], k) => `${k},${time},${step},0.5,True`);
+  const samples = samplesOf(`frame,sim_time,step,stability,converged\n${rows.join("\n")}\n`);
+  assert.equal(samples[0].metrics.converged, true);
+  const now = /** @type {any} */ ({ step: 5, episode: 2, time: Date.parse(`${day(2)}Z`) / 1000, metrics: samples[4].metrics });
+  const found = beforeMetrics(samples, [now]);
+  assert.deepEqual(found.map(({ step, episode }) => [step, episode]), [[3, 2], [4, 2], [5, 2]]);
+  assert.deepEqual(beforeMetrics(samples, []), []);
 });
 
 test("a line crosses a box or passes it", () => {
