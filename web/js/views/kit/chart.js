@@ -135,7 +135,7 @@ export class Chart {
     const [ink, line] = [colour("--text-3"), colour("--line")];
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: chartFont(), labelFont: chartFont() };
     return {
-      width, height, padding: [8, x === "log" ? 22 : 12, 0, 0],
+      width, height, padding: [8, x === "time" ? 18 : 22, 0, 0],
       tzDate: (/** @type {number} */ ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
       legend: { show: false },
       cursor: { ...(sync ? { sync: { key: sync, setSeries: false } } : {}), points: { size: 6 }, y: false, drag: { x: true, y: false } },
