@@ -32,11 +32,11 @@ def test_a_draft_is_still_there_when_one_comes_back_and_can_be_dropped(server: S
     assert page.get_by_label("Based on").input_value() == "outage"
     page.locator(".verdict-box", has_text="valid").wait_for()
     assert "export_eur_per_kwh = 0.04" in page.locator(".log").text_content()
-    page.get_by_role("button", name="Drop them").click()
+    page.get_by_role("button", name="Discard them").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     assert page.locator(EXPORT).input_value() == "0.04"
-    page.get_by_role("button", name="Drop them").click()
-    page.get_by_role("dialog").get_by_role("button", name="Drop them").click()
+    page.get_by_role("button", name="Discard them").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard them").click()
     page.locator(".unsaved").wait_for(state="hidden")
     shipped = server.get("/api/scenarios/outage")["config"]["tariff"]["export_eur_per_kwh"]
     assert float(page.locator(EXPORT).input_value()) == shipped != 0.04
@@ -51,7 +51,7 @@ def test_another_scenario_is_opened_over_a_draft_only_after_a_question(server: S
     page.wait_for_function("() => location.hash === '#/editor?base=outage'")
     assert page.locator(EXPORT).input_value() == "0.04"
     open_view(page, server, "editor?base=community-5")
-    page.get_by_role("dialog").get_by_role("button", name="Leave them").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard them").click()
     page.locator(".unsaved").wait_for(state="hidden")
     page.wait_for_function("(p) => document.querySelector(p)?.value !== '0.04'", arg=EXPORT)
     assert page.get_by_label("Based on").input_value() == "community-5"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.serving import Serving, serving, write_scenario
 from tests.web.browsing import WEB, assert_accessible, watched
-from tests.web.watching import at_rest, step, wait_state, wait_step
+from tests.web.watching import at_rest, eventually, recorded_run, step, wait_state, wait_step
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -60,7 +60,9 @@ def test_numbers_are_those_of_the_server(server: Serving, page: Any) -> None:
     assert page.locator(".stability .value").inner_text() == f"{frame['stability']:.3f}"
     for agent in frame["agents"]:
         card = page.locator(f".agent[data-agent={agent['id']}]")
-        assert card.locator(".status").inner_text() == agent["status"]
+        # the trade with the utility, as the net power beside it counts what neighbours send too
+        words = {"importing": "buying", "exporting": "selling"}
+        assert card.locator(".status").inner_text() == words.get(agent["status"], agent["status"])
         assert card.locator(".mini .num").first.inner_text().startswith(f"{100 * agent['energy_level']:.0f}")
 
 
@@ -200,6 +202,21 @@ def test_charts_begin_with_what_was_before_and_go_by_keyboard(server: Serving, p
     assert server.get("/api/status")["progress"]["step"] == at  # the arrow moved the cursor, not the simulation
 
 
+def test_charts_of_a_run_that_is_over_show_it(server: Serving, page: Any) -> None:
+    server.start(days=1)
+    server.post("/api/simulation/step", {"steps": 24})
+    eventually(lambda: server.get("/api/status")["state"] == "finished")
+    recorded_run(server, 24)
+    page.goto(server.base + "/web/")
+    wait_state(page, "finished")
+    page.locator(".plot:not(.waiting)").wait_for()
+    page.locator(".plot").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "() => document.querySelector('.agent .spark-line').getAttribute('d').split('L').length === 24"
+    )
+
+
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_dots_move_only_where_motion_is_welcome(server: Serving, browser: Any, motion: str) -> None:
     at = at_rest(server, 13)
@@ -234,9 +251,12 @@ def test_help_follows_the_link(server: Serving, page: Any) -> None:
 def test_a_large_community_is_drawn_on_canvas(server: Serving, page: Any) -> None:
     write_scenario(server.data / "scenarios", "crowd", agents=210, buses=220)
     server.start(scenario="crowd", policy="idle")
-    at = server.post("/api/simulation/step")["progress"]["step"]
+    at = server.post("/api/simulation/step", {"steps": 3})["progress"]["step"]
+    recorded_run(server, at)
     page.goto(server.base + "/web/")
     wait_step(page, at)
+    demand = "document.querySelector('[data-tile=demand] .spark-line')?.getAttribute('d')"  # what was before is there
+    page.wait_for_function(f"() => ({demand} ?? '').split('L').length === {at}")
     assert page.locator(".grid-svg .node").count() == 0
     page.locator(".grid-svg").focus()
     page.keyboard.press("ArrowRight")

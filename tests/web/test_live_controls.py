@@ -198,3 +198,51 @@ def test_weights_change_the_reward_and_the_index(server: Serving, page: Any) -> 
     index = sum(value * frame[f"stability_{name}"] for name, value in weights.items())
     assert frame["stability"] == pytest.approx(index, abs=1e-4)
     wait_text(page, STABILITY, f"{frame['stability']:.3f}")
+
+
+def test_the_form_proposes_the_policy_trained_for_the_scenario_and_never_a_random_one(
+    server: Serving, page: Any
+) -> None:
+    server.start(policy="random")
+    page.goto(server.base + "/web/")
+    form = page.locator("form.setup")
+    scenario, policy = form.locator("select[name=scenario]"), form.locator("select[name=policy]")
+    start = form.get_by_role("button", name="Start this community")
+
+    def proposed(name: str) -> str:
+        scenario.select_option(name)
+        page.wait_for_function("() => !document.querySelector('.setup button[type=submit]').disabled")
+        return str(policy.input_value())
+
+    page.wait_for_function("() => document.querySelector('.setup select[name=policy]')?.value === 'random'")
+    assert proposed("town-1000") == "time-of-use"  # none was trained on it
+    assert proposed("community-5") == "community-5"
+    assert proposed("rural-lv") == "rural-lv"
+    assert proposed("tiny") == "random"  # it runs
+
+    with page.expect_request("**/api/policies?scenario=community-5"):
+        page.route(
+            "**/api/policies?scenario=community-5", lambda route: (page.wait_for_timeout(300), route.continue_())
+        )
+        scenario.select_option("community-5")
+        assert start.is_disabled()  # the list is still the other scenario's
+    assert proposed("community-5") == "community-5"
+    policy.select_option("self-consumption")
+    assert proposed("rural-lv") == "self-consumption"  # the user's own choice
+
+
+def test_why_a_community_did_not_start_stays_until_something_is_changed(server: Serving, page: Any) -> None:
+    server.start()
+    page.goto(server.base + "/web/")
+    form = page.locator("form.setup")
+    page.wait_for_function("() => document.querySelector('.setup select[name=policy]')?.value === 'self-consumption'")
+    server.post("/api/simulation/stop")
+    wait_state(page, "stopped")
+    seed = form.locator("input[name=seed]")
+    seed.evaluate("(input) => { input.type = 'text'; input.value = '-1'; }")
+    form.get_by_role("button", name="Start this community").click()
+    form.locator(".fault").wait_for()
+    assert "seed" in form.locator(".fault").inner_text()
+    assert page.locator(".toast.error").count() == 0
+    seed.fill("1")
+    form.locator(".fault").wait_for(state="detached")

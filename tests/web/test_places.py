@@ -42,6 +42,19 @@ def test_a_link_shows_the_same_part_of_the_grid(server: Serving, page: Any) -> N
     page.wait_for_function("() => !location.hash.includes('zoom')")
 
 
+def test_help_has_an_address_and_an_unknown_one_is_said_to_be(server: Serving, page: Any) -> None:
+    at_rest(server)
+    open_view(page, server, "help")
+    page.locator(".help h3").first.wait_for()
+    page.locator(".transport").wait_for()
+    assert "help=1" in page.url
+    page.goto("about:blank")
+    open_view(page, server, "trainign?run=x")
+    page.get_by_text("There is nothing at this address").wait_for()
+    page.get_by_role("link", name="live view", exact=True).click()
+    page.locator(".transport").wait_for()
+
+
 def test_the_town_s_camera_is_in_the_link_and_prosumers_are_selected_by_keys(server: Serving, browser: Any) -> None:
     at_rest(server, 2)
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + GL

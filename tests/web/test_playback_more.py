@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 from tests.server.serving import Serving
+from tests.web.browsing import watched
 from tests.web.watching import at_rest, exported, open_view, recorded_run, wait_place, wait_step, wait_text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -62,6 +63,23 @@ def test_a_running_community_is_so_many_steps_ahead(server: Serving, page: Any) 
     page.go_back()
     wait_place(page, at + 1)
     page.locator(".behind").wait_for(state="hidden")
+
+
+def test_nothing_is_behind_a_run_that_is_over(server: Serving, page: Any) -> None:
+    server.start(days=1)
+    server.post("/api/simulation/step", {"steps": 24})
+    name, _ = recorded_run(server, 24)
+    open_view(page, server, f"playback?recording={name}&frame=4")
+    wait_place(page, 4)
+    assert page.locator(".behind").is_hidden()
+
+
+def test_a_recording_that_is_gone_is_said_in_words(server: Serving, browser: Any, recording: str) -> None:
+    with watched(browser, may_lose_connection=True) as page:  # a browser tells of the answer 404 itself
+        open_view(page, server, "playback?recording=20200101-000000-00000000")
+        page.get_by_text("There is no such recording").wait_for()
+        page.get_by_role("link", name="Show the newest one").click()
+        wait_place(page, 0)
 
 
 def test_n_and_p_go_from_event_to_event(server: Serving, page: Any, recording: str) -> None:

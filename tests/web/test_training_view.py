@@ -52,8 +52,10 @@ def test_train_from_the_page_watch_it_learn_and_stop_it(server: Serving, page: A
     weight.locator("input").fill("0.5")
     assert weight.locator("output").inner_text() == "0.50"
     page.get_by_label("Iterations").fill("1000")
-    page.get_by_label("Num grids").fill("4")
+    page.get_by_label("Communities at once").fill("4")
     page.get_by_text("More settings").click()
+    above, below = (page.locator(f"[data-field={name}]").bounding_box() for name in ("name", "share_parameters"))
+    assert above["y"] + above["height"] + 8 <= below["y"]
     for label, text in {
         "Name of the run": "from-the-page", "Horizon": "8", "Hidden": "8, 8", "Validations": "250",
         "Validation episodes": "2",
@@ -65,7 +67,8 @@ def test_train_from_the_page_watch_it_learn_and_stop_it(server: Serving, page: A
     page.wait_for_function("() => location.hash.includes('run=from-the-page')")
     wait_iteration(page, 5)
     assert fact(page, "State").inner_text() == "running"
-    assert re.fullmatch(r"[\d.,]+ k/s", fact(page, "Throughput").inner_text())
+    assert re.fullmatch(r"[\d.,]+ k", fact(page, "Agent-steps/s").inner_text())  # with the unit in its name
+    assert re.fullmatch(r"[\d,]+", fact(page, "Env-steps").inner_text())
     assert re.search(r"\d", fact(page, "Still to go").inner_text())
     assert page.get_by_role("progressbar", name="Progress of the training").is_visible()
     rate = page.locator(".curves .chart", has_text="Throughput").locator(".chart-plot")

@@ -215,6 +215,36 @@ def test_a_faulty_csv_is_shown_with_the_row_that_is_wrong(server: Serving, page:
     page.locator(".file-list", has_text="street").wait_for()
 
 
+def test_files_are_uploaded_one_after_another_each_under_its_own_name(
+    server: Serving, page: Any, tmp_path: Path
+) -> None:
+    lines = "".join(f"2025-06-{2 + k // 24:02}T{k % 24:02}:00,a,1,0\n" for k in range(96))
+    files = [tmp_path / f"{name}.csv" for name in ("first", "second", "third")]
+    for path in files:
+        path.write_text("timestamp,agent,demand_kw,generation_kw\n" + lines)
+    open_view(page, server, "editor")
+    page.locator(".verdict-box .badge", has_text="valid").wait_for()
+    chosen, name = page.get_by_label("CSV file"), page.locator("form").get_by_label("Name", exact=True).last
+    page.get_by_label("Step, min").fill("60")
+    chosen.set_input_files(files[1])
+    chosen.set_input_files(files[0])  # another than the one chosen by mistake
+    assert name.input_value() == "first"
+    page.get_by_role("button", name="Upload").click()
+    page.locator(".file-list", has_text="first").wait_for()
+    assert name.input_value() == ""
+    chosen.set_input_files(files[1])
+    page.get_by_role("button", name="Upload").click()  # with the time zone and the step of the first
+    page.locator(".file-list", has_text="second").wait_for()
+    name.fill("mine")
+    chosen.set_input_files(files[2])
+    assert name.input_value() == "mine"
+    page.get_by_role("button", name="Upload").click()
+    page.locator(".file-list", has_text="mine").wait_for()
+    assert {item["name"]: item["step_minutes"] for item in server.get("/api/data")}.items() >= {
+        "first": 60, "second": 60, "mine": 60
+    }.items()  # fmt: skip
+
+
 def test_the_town_is_drawn_turned_and_selected_in(server: Serving, browser: Any) -> None:
     server.start()
     server.post("/api/simulation/step", {"steps": 2})

@@ -119,9 +119,18 @@ function showViews(context, main) {
     context.store.set({ selected: route.params.agent ?? null });
     if (route.view === shown) return;
     const entry = VIEWS.find(({ name }) => name === route.view);
-    if (!entry) {
-      history.replaceState(null, "", href("live"));
+    if (route.view === "help") { // it opens beside a view
+      history.replaceState(null, "", href(shown || "live", { ...route.params, help: "1" }));
       context.router.changed();
+      return;
+    }
+    if (!entry) {
+      shown = route.view;
+      view?.unmount();
+      view = null;
+      document.title = "Not found · smartgrid-marl";
+      main.replaceChildren(h("div", { class: "notice" }, h("strong", { text: "There is nothing at this address" }),
+        h("p", {}, "The link may be cut or misspelt. Choose a view above, or go to the ", h("a", { href: href("live"), text: "live view" }), ".")));
       return;
     }
     shown = route.view;

@@ -1,5 +1,5 @@
 /** What a run did before the page came: its last steps from its recording, so that charts do not begin empty. */
-import { before, beforeTraces, TRACED } from "./history.js";
+import { before, beforeMetrics, beforeTraces, samplesOf, TRACED } from "./history.js";
 
 /** @typedef {import("./types.d.ts").Context} Context */
 /** @typedef {import("./types.d.ts").Frame} Frame */
@@ -7,6 +7,7 @@ import { before, beforeTraces, TRACED } from "./history.js";
 const MOST = 192; // two days of quarter hours
 const AGENTS = 2000; // prosumers × steps: their numbers are most of what is sent
 const PAGE = 96;
+const NEWEST = 10; // recordings among which that of a run that is over is looked for
 
 /**
  * Steps to ask for of a community of so many prosumers.
@@ -15,16 +16,43 @@ const PAGE = 96;
 export const wanted = (agents) => (agents < 1 || agents > TRACED ? 0 : Math.min(MOST, Math.floor(AGENTS / agents)));
 
 /**
+ * The recording of a run: the one that is being written or, of a run that is over, one of the newest.
+ * @param {Pick<Context, "api" | "store">} context
+ * @param {string} run
+ */
+async function recordingOf({ api, store }, run) {
+  const now = await api.get("api/recording");
+  /** @type {string[]} */
+  const ids = now.recording ? [now.recording] : [];
+  const { hello } = store.get();
+  if (!ids.length && hello?.run) {
+    const { scenario, seed } = hello.run;
+    const { recordings } = await api.get(`api/recordings?limit=${NEWEST}`);
+    ids.push(...recordings.filter((/** @type {any} */ one) => one.scenario === scenario && one.seed === seed).map((/** @type {any} */ one) => one.id));
+  }
+  for (const id of ids) {
+    const recording = await api.get(`api/recordings/${id}`);
+    if (recording.about.run?.id === run) return recording;
+  }
+  return null;
+}
+
+/**
  * Fill the store's history with the steps before the first it has. Where they cannot be had, it grows by itself.
  * @param {Pick<Context, "api" | "store">} context
  * @param {string} run id of the run
  */
 export async function backfill({ api, store }, run) {
-  const { recording: id } = await api.get("api/recording");
-  if (!id) return;
-  const recording = await api.get(`api/recordings/${id}`);
+  const recording = await recordingOf({ api, store }, run);
   const { hello } = store.get();
-  if (recording.about.run?.id !== run || hello?.run?.id !== run) return;
+  if (!recording || hello?.run?.id !== run) return;
+  const { id } = recording;
+  if (hello.num_agents > TRACED) { // their numbers are too many, the community's are not
+    const first = Math.max(recording.first, recording.first + recording.frames - MOST);
+    const text = await (await api.request("GET", `api/recordings/${id}/export?format=csv&table=metrics&first=${first}`)).text();
+    store.set((state) => (state.hello?.run?.id === run ? { history: beforeMetrics(samplesOf(text), state.history) } : {}));
+    return;
+  }
   const end = recording.first + recording.frames;
   /** @type {Frame[]} */
   const frames = [];

@@ -57,6 +57,38 @@ export function before(frames, history) {
 }
 
 /**
+ * Samples of a recording's metrics as CSV, which has numbers, times and booleans, never quotes.
+ * @param {string} text
+ * @returns {Omit<Sample, "episode">[]}
+ */
+export function samplesOf(text) {
+  const [head, ...lines] = text.trim().split(/\r?\n/);
+  const names = head.split(",");
+  return lines.map((line) => {
+    const row = Object.fromEntries(line.split(",").map((cell, k) => [names[k], cell]));
+    const metrics = Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, name === "converged" ? cell === "True" : Number(cell)]));
+    return { step: Number(row.step), time: simTime(row.sim_time) / 1000, metrics: /** @type {any} */ (metrics) };
+  });
+}
+
+/**
+ * Earlier samples in front of what is known, back to where their dates or steps leap: there another episode ended.
+ * @param {readonly Omit<Sample, "episode">[]} samples oldest first
+ * @param {readonly Sample[]} history
+ * @returns {readonly Sample[]}
+ */
+export function beforeMetrics(samples, history) {
+  const first = history[0];
+  if (!first) return history;
+  const older = samples.filter(({ step }) => step < first.step);
+  const all = [...older, first];
+  const pace = (/** @type {number} */ k) => (all[k + 1].time - all[k].time) / (all[k + 1].step - all[k].step);
+  let from = older.length;
+  while (from > 0 && pace(from - 1) > 0 && (from === older.length || Math.abs(pace(from - 1) - pace(from)) < 1)) from -= 1;
+  return [...older.slice(from).map((sample) => ({ ...sample, episode: first.episode })), ...history].slice(-SAMPLES);
+}
+
+/**
  * The same for the prosumers' traces.
  * @param {readonly Frame[]} frames oldest first
  * @param {Sample | undefined} first the oldest sample that is known

@@ -2,15 +2,18 @@
 
 /** @typedef {import("./types.d.ts").AgentStatus} AgentStatus */
 
-/** @type {Record<AgentStatus, { shape: string, what: string }>} */
+/**
+ * `word`: for people. Trade with the utility is named as such, as the net power beside it counts neighbours too.
+ * @type {Record<AgentStatus, { word: string, shape: string, what: string }>}
+ */
 export const STATUS = {
-  importing: { shape: "M-1 -.75H1L0 1Z", what: "buys from the utility" },
-  exporting: { shape: "M-1 .75H1L0 -1Z", what: "sells to the utility" },
-  charging: { shape: "M-.33 -1H.33V-.33H1V.33H.33V1H-.33V.33H-1V-.33H-.33Z", what: "charges its battery, no trade" },
-  discharging: { shape: "M-1 -.36H1V.36H-1Z", what: "lives off its battery, no trade" },
-  balanced: { shape: "M0 -.8A.8 .8 0 1 1 0 .8A.8 .8 0 1 1 0 -.8Z", what: "neither trades nor uses its battery" },
-  islanded: { shape: "M-.5 -.87H.5L1 0L.5 .87H-.5L-1 0Z", what: "cut off from the utility, demand met" },
-  unserved: { shape: "M-.62 -1L0 -.38L.62 -1L1 -.62L.38 0L1 .62L.62 1L0 .38L-.62 1L-1 .62L-.38 0L-1 -.62Z", what: "demand is not met" },
+  importing: { word: "buying", shape: "M-1 -.75H1L0 1Z", what: "buys from the utility, whatever neighbours send" },
+  exporting: { word: "selling", shape: "M-1 .75H1L0 -1Z", what: "sells to the utility, whatever neighbours send" },
+  charging: { word: "charging", shape: "M-.33 -1H.33V-.33H1V.33H.33V1H-.33V.33H-1V-.33H-.33Z", what: "charges its battery, no trade" },
+  discharging: { word: "discharging", shape: "M-1 -.36H1V.36H-1Z", what: "lives off its battery, no trade" },
+  balanced: { word: "balanced", shape: "M0 -.8A.8 .8 0 1 1 0 .8A.8 .8 0 1 1 0 -.8Z", what: "neither trades nor uses its battery" },
+  islanded: { word: "islanded", shape: "M-.5 -.87H.5L1 0L.5 .87H-.5L-1 0Z", what: "cut off from the utility, demand met" },
+  unserved: { word: "unserved", shape: "M-.62 -1L0 -.38L.62 -1L1 -.62L.38 0L1 .62L.62 1L0 .38L-.62 1L-1 .62L-.38 0L-1 -.62Z", what: "demand is not met" },
 };
 
 /**

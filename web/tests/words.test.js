@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { count } from "../js/format.js";
-import { crosses, shortened, spots } from "../js/grid/labels.js";
+import { briefs, crosses, shortened, spots } from "../js/grid/labels.js";
+import { beforeMetrics, samplesOf } from "../js/history.js";
 import { KPIS } from "../js/views/comparison/kpis.js";
 import { spared } from "../js/views/comparison/shape.js";
 import { sentence, telling } from "../js/views/playback/events.js";
@@ -32,15 +33,40 @@ test("a name stands where no cable and no link runs, and within the picture", ()
   const place = /** @type {any} */ ({
     width: 800, height: 400, radius: 20, agents: [agent(300, 100, "home")], branches: [], feeds: [below], links: new Map(),
   });
-  assert.deepEqual(spots(place), [{ x: 0, y: -31, anchor: "middle" }]); // the cable goes down, the name above
+  const label = (/** @type {any} */ { x, y, anchor }) => ({ x, y, anchor });
+  assert.deepEqual(spots(place), [{ x: 0, y: -31, anchor: "middle", text: "home", power: "unit", crowded: false }]); // the cable goes down, the name above
   const above = { ...place, feeds: [way([300, 100], [300, 60])] };
   assert.equal(spots(above)[0].y, 38);
   const [edge] = spots({ ...place, agents: [agent(790, 100, "workshop")], feeds: [way([790, 100], [790, 140])] });
   assert.ok(790 + edge.x + (17 * 6.7) / 2 <= 796 + 1e-9, "at the edge it moves inwards");
   const [first, second] = spots({ ...place, agents: [agent(300, 100, "home"), agent(300, 45, "flat")], feeds: [way([300, 100], [300, 140]), way([300, 45], [300, 100])] });
-  assert.notDeepEqual(first, { x: 0, y: -31, anchor: "middle" }); // there the other prosumer stands
-  assert.deepEqual(second, { x: 0, y: -31, anchor: "middle" });
+  assert.notDeepEqual(label(first), { x: 0, y: -31, anchor: "middle" }); // there the other prosumer stands
+  assert.deepEqual(label(second), { x: 0, y: -31, anchor: "middle" });
   assert.equal(shortened("a name of far too many letters"), "a name of far t…");
+});
+
+test("names that have no room beside each other are shorter, and one without any is left out", () => {
+  const row = (/** @type {number} */ apart, /** @type {number} */ count, name = (/** @type {number} */ k) => `connection ${k + 1}`) => /** @type {any} */ ({
+    width: 800, height: 100, radius: 15, branches: [], feeds: [], links: new Map(),
+    agents: Array.from({ length: count }, (_, k) => agent(70 + apart * k, 50, name(k))),
+  });
+  const said = (/** @type {any} */ place) => spots(place).map(({ text, power, crowded }) => (crowded ? null : `${text} ${power}`));
+  assert.deepEqual(said(row(160, 3)), ["connection 1 unit", "connection 2 unit", "connection 3 unit"]);
+  assert.deepEqual(said(row(60, 8)), Array.from({ length: 8 }, (_, k) => `${k + 1} unit`));
+  assert.ok(said(row(31, 12, (k) => `${k} of a kind`)).some((one) => one === null));
+  assert.deepEqual(briefs(["home", "shop"]), ["home", "shop"]);
+  assert.deepEqual(briefs(["row house 1", "row house 12"]), ["1", "12"]);
+});
+
+test("a large community's charts begin with its metrics, back to the beginning of the episode", () => {
+  const day = (/** @type {number} */ hour, day = 2) => `2025-06-0${day}T${String(hour).padStart(2, "0")}:00:00`;
+  const rows = [[1, day(22, 9)], [2, day(23, 9)], [3, day(0)], [4, day(1)], [5, day(2)]].map(([step, time], k) => `${k},${time},${step},0.5,True`);
+  const samples = samplesOf(`frame,sim_time,step,stability,converged\n${rows.join("\n")}\n`);
+  assert.equal(samples[0].metrics.converged, true);
+  const now = /** @type {any} */ ({ step: 5, episode: 2, time: Date.parse(`${day(2)}Z`) / 1000, metrics: samples[4].metrics });
+  const found = beforeMetrics(samples, [now]);
+  assert.deepEqual(found.map(({ step, episode }) => [step, episode]), [[3, 2], [4, 2], [5, 2]]);
+  assert.deepEqual(beforeMetrics(samples, []), []);
 });
 
 test("a line crosses a box or passes it", () => {

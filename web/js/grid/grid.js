@@ -9,7 +9,7 @@ import { Flows } from "./flows.js";
 import { follow } from "./hover.js";
 import { NARROW } from "./labels.js";
 import { layout } from "./layout.js";
-import { agentTip, buildNodes, updateNodes } from "./nodes.js";
+import { agentTip, buildNodes, updateNodes, utilitySize } from "./nodes.js";
 import { Picker } from "./pick.js";
 import { SCALES, zoomOf, zoomText } from "./zoomlink.js";
 
@@ -231,7 +231,7 @@ export function gridView(context) {
 /** @param {SVGGElement} root @param {Layout} place */
 function drawUtility(root, place) {
   const { x, y } = place.utility;
-  const r = Math.max(9, Math.min(17, place.radius * 0.7));
+  const r = utilitySize(place.radius);
   root.setAttribute("transform", `translate(${x},${y})`);
   root.append(s("rect", { x: -r, y: -r, width: 2 * r, height: 2 * r, rx: 4 }),
     s("path", { d: "M0 -1L-.62 1M0 -1L.62 1M-.42 .35H.42M-.62 1L.42 .35M.62 1L-.42 .35M-.75 -.35H.75", transform: `scale(${r * 0.62})`, "vector-effect": "non-scaling-stroke" }),

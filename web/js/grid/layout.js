@@ -27,9 +27,10 @@
  */
 
 const MARGIN = { left: 12, right: 12, top: 16, bottom: 4 };
+export const ZOOM = { width: 112, height: 42 }; // px at the lower right, for the buttons
 const HALO = 8; // px around a prosumer, for the ring of the selected one
 const NAME = 20; // px above or below it, for its name
-const LEAST_NAMED = 14; // px of radius, below which names have no room
+const LEAST_NAMED = 11; // px of radius, below which names have no room
 
 /**
  * @param {Hello} hello with a community
@@ -51,6 +52,8 @@ export function layout(hello, width, height) {
   const room = first.radius + HALO;
   margin.right += Math.max(0, room - (width - first.agents.reduce((most, { x }) => Math.max(most, x), 0)));
   margin.top += Math.max(0, room + (first.radius < LEAST_NAMED ? 0 : NAME) - first.agents.reduce((least, { y }) => Math.min(least, y), height));
+  const { agents: all, radius: size } = placed();
+  if (all.some(({ x, y }) => x + size > width - ZOOM.width && y + size > height - ZOOM.height)) margin.bottom = ZOOM.height; // nobody stands under the buttons
   const { agents, radius } = placed();
   const buses = b.x.map((x, i) => place(x, b.y[i]));
   const branches = m.source.map((source, k) => elbow(buses[source], buses[m.target[k]]));

@@ -1,6 +1,7 @@
 /** The same as tables: for screen readers, for reading numbers, and for communities with more prosumers than cards. */
 import { h, setText } from "../dom.js";
 import { EXPLAIN } from "../explain.js";
+import { STATUS } from "../status.js";
 import { pick } from "../store.js";
 import { explain } from "../tooltip.js";
 import { feederTables } from "./feedertable.js";
@@ -11,7 +12,7 @@ import { feederTables } from "./feedertable.js";
 /** Heading, class, text, what it is (`EXPLAIN`).
  * @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string, string][]} */
 const COLUMNS = [
-  ["Status", "", (a) => a.status, "status"],
+  ["Status", "", (a) => STATUS[a.status].word, "status"],
   ["Charge, %", "right", (a, f) => (a.capacity_kwh ? f.number(a.energy_level * 100, 0) : "–"), "soc"],
   ["Demand, kW", "right", (a, f) => f.number(a.demand_kw, 2), "agent_demand"],
   ["Solar, kW", "right", (a, f) => f.number(a.generation_kw, 2), "agent_generation"],

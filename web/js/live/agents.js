@@ -107,7 +107,7 @@ function card({ format }, agent, onSelect) {
       if (selected !== open) this.select(selected);
       shape.setAttribute("d", STATUS[now.status].shape);
       shape.style.fill = statusColor(now.status);
-      setText(word, now.status);
+      setText(word, STATUS[now.status].word);
       word.title = STATUS[now.status].what;
       setText(soc, now.capacity_kwh ? format.percent(now.energy_level) : "none");
       setText(net, format.signedKw(netPower(now)));

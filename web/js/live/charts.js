@@ -3,27 +3,29 @@ import { h } from "../dom.js";
 import { palette } from "../status.js";
 import { pick } from "../store.js";
 import { CHART_KEYS, chartKeys } from "../views/kit/chartkeys.js";
+import * as format from "../format.js";
 import { chartFont } from "../views/kit/style.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").Metrics} Metrics */
 /** @typedef {import("../types.d.ts").Sample} Sample */
-/** @typedef {{ label: string, color: string, value: (m: Metrics) => number, dash?: number[], step?: boolean }} Series */
+/** @typedef {{ label: string, color: string, value: (m: Metrics) => number, dash?: number[], step?: boolean, down?: boolean }} Series `down`: drawn below zero */
 
-/** @type {Record<string, { label: string, unit: string, range?: [number, number], series: Series[] }>} */
+/** `digits`: those of the same numbers in the tiles.
+ * @type {Record<string, { label: string, unit: string, digits: number, range?: [number, number], series: Series[] }>} */
 export const CHARTS = {
   power: {
-    label: "Power", unit: "kW", series: [
+    label: "Power", unit: "kW", digits: 1, series: [
       { label: "Generation", color: "c-generation", value: (m) => m.total_generation_kw },
       { label: "Demand", color: "c-demand", value: (m) => m.total_demand_kw },
       { label: "Import", color: "c-import", value: (m) => m.import_kw },
-      { label: "Export", color: "c-export", value: (m) => -m.export_kw },
+      { label: "Export (downwards)", color: "c-export", value: (m) => m.export_kw, down: true },
       { label: "Neighbours", color: "c-transfer", value: (m) => m.transfers_kw, dash: [4, 3] },
       { label: "Battery", color: "c-battery", value: (m) => m.charge_kw - m.discharge_kw, dash: [7, 3] },
     ],
   },
   stability: {
-    label: "Stability", unit: "", range: [0, 1.02], series: [
+    label: "Stability", unit: "", digits: 3, range: [0, 1.02], series: [
       { label: "Stability", color: "text", value: (m) => m.stability },
       { label: "Voltage", color: "c-voltage", value: (m) => m.stability_voltage },
       { label: "Loading", color: "c-loading", value: (m) => m.stability_loading, dash: [7, 3] },
@@ -32,19 +34,20 @@ export const CHARTS = {
     ],
   },
   price: {
-    label: "Prices", unit: "EUR/kWh", series: [
+    label: "Prices", unit: "EUR/kWh", digits: 3, series: [
       { label: "Import", color: "c-import", value: (m) => m.import_price, step: true },
       { label: "Export", color: "c-export", value: (m) => m.export_price, step: true },
     ],
   },
   cost: {
-    label: "Cost", unit: "EUR", series: [
+    label: "Cost", unit: "EUR", digits: 2, series: [
       { label: "So far", color: "text", value: (m) => m.cost_eur_total },
       { label: "Per hour", color: "c-import", value: (m) => m.cost_eur_per_h, dash: [4, 3] },
     ],
   },
 };
 
+const SIDES = 12; // px of padding left and right of the plot
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** @param {Context} context */
@@ -67,7 +70,7 @@ export function charts(context) {
     zoomed: (is) => zoomTo(is),
     say: (k) => {
       const sample = store.get().history[k];
-      return sample ? `${tick(sample.time)}: ${CHARTS[shown].series.map(({ label, value }) => `${label} ${value(sample.metrics).toFixed(2)}`).join(", ")}` : "";
+      return sample ? `${tick(sample.time)}: ${CHARTS[shown].series.map(({ label, value }) => `${label} ${format.number(value(sample.metrics), CHARTS[shown].digits)}`).join(", ")}` : "";
     },
   });
   place.setAttribute("aria-description", CHART_KEYS);
@@ -82,7 +85,8 @@ export function charts(context) {
     plot = null;
     zoomed = false;
     whole.hidden = true;
-    const { clientWidth: width, clientHeight: height } = place;
+    const { clientHeight: height } = place;
+    const width = place.clientWidth - SIDES;
     if (width < 50 || height < 60) return;
     unit.textContent = CHARTS[shown].unit;
     plot = new uPlot(options(shown, width, height - 24, () => zoomTo(true), () => zoomTo(false)), values(shown, store.get().history), place);
@@ -95,11 +99,17 @@ export function charts(context) {
   const draw = (history) => {
     place.classList.toggle("waiting", history.length < 2);
     plot?.setData(values(shown, history), !zoomed);
-    if (plot && (plot.cursor.idx ?? null) === null && history.length) plot.setLegend({ idx: history.length - 1 }); // the newest
+    newest();
+  };
+  /** The legend tells the newest values where nobody points at others. */
+  const newest = () => {
+    const { length } = store.get().history;
+    if (plot && (plot.cursor.idx ?? null) === null && length) plot.setLegend({ idx: length - 1 });
   };
   const fit = () => {
     const legend = plot?.root.querySelector(".u-legend");
-    plot?.setSize({ width: place.clientWidth, height: Math.max(60, place.clientHeight - (legend?.clientHeight ?? 24) - 4) });
+    plot?.setSize({ width: place.clientWidth - SIDES, height: Math.max(60, place.clientHeight - (legend?.clientHeight ?? 24) - 4) });
+    newest(); // another size empties the legend
   };
 
   const observer = new ResizeObserver(() => {
@@ -149,7 +159,7 @@ function tick(seconds) {
  * @returns {any}
  */
 function values(name, history) {
-  return [history.map((sample) => sample.time), ...CHARTS[name].series.map(({ value }) => history.map((sample) => value(sample.metrics)))];
+  return [history.map((sample) => sample.time), ...CHARTS[name].series.map(({ value, down }) => history.map((sample) => (down ? -value(sample.metrics) : value(sample.metrics))))];
 }
 
 /**
@@ -162,19 +172,19 @@ function values(name, history) {
  */
 function options(name, width, height, onZoom, onAll) {
   const colors = palette();
-  const { range, series } = CHARTS[name];
+  const { range, series, digits } = CHARTS[name];
   const axis = { stroke: colors["text-2"], grid: { stroke: colors.line, width: 1 }, ticks: { show: false }, font: chartFont() };
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
     width, height, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), // simulated time has no zone
     padding: [8, 18, 0, 0], cursor: { drag: { x: true, y: false }, points: { size: 6 }, bind: { dblclick: () => () => { onAll(); return null; } } },
     scales: { x: { time: true }, y: range ? { range } : { range: (_, low, high) => { const pad = Math.max(0.05 * (high - low), 1e-3); return [low - (low < 0 ? pad : 0), high + pad]; } } },
-    axes: [{ ...axis, space: 64, size: 24, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 44, space: 22 }],
+    axes: [{ ...axis, space: 64, size: 24, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 44, space: 15 }],
     series: [
       { value: (_, t) => (t == null ? "–" : new Date(t * 1000).toISOString().slice(11, 16)), label: "Time" },
-      ...series.map(({ label, color, dash, step }) => ({
+      ...series.map(({ label, color, dash, step, down }) => ({
         label, stroke: colors[color], width: 1.6, dash, points: { show: false }, paths: step ? stepped : undefined,
-        value: (/** @type {any} */ _, /** @type {number | null} */ v) => (v == null ? "–" : v.toFixed(2).replace("-", "−")),
+        value: (/** @type {any} */ _, /** @type {number | null} */ v) => format.number(v != null && down ? 0 - v : v, digits),
       })),
     ],
     hooks: { setSelect: [(plot) => { if (plot.select.width > 4) onZoom(); }] },

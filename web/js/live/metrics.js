@@ -32,23 +32,23 @@ const REWARDS = /** @type {const} */ (["stability", "efficiency", "cost", "coope
  */
 const tiles = (format) => [
   { key: "generation", label: "Generation", unit: "kW", color: "var(--c-generation)", value: (m) => m.total_generation_kw, text: (m) => format.number(m.total_generation_kw, 1), zero: true,
-    note: (m) => (m.curtailed_kw > 0.01 ? `${format.number(m.curtailed_kw, 1)} thrown away` : "solar") },
+    note: (m) => (m.curtailed_kw > 0.01 ? `${format.quantity(m.curtailed_kw, "kW")} wasted` : "solar") },
   { key: "demand", label: "Demand", unit: "kW", color: "var(--c-demand)", value: (m) => m.total_demand_kw, text: (m) => format.number(m.total_demand_kw, 1), zero: true,
-    note: (m) => (m.unserved_kw > 0.01 ? `${format.number(m.unserved_kw, 1)} unserved` : "all served") },
+    note: (m) => (m.unserved_kw > 0.01 ? `${format.quantity(m.unserved_kw, "kW")} unserved` : "all served") },
   { key: "import", label: "Import", unit: "kW", color: "var(--c-import)", value: (m) => m.import_kw, text: (m) => format.number(m.import_kw, 1), zero: true,
-    note: (m) => `at ${format.number(m.import_price, 3)} EUR` },
+    note: (m) => format.price(m.import_price) },
   { key: "export", label: "Export", unit: "kW", color: "var(--c-export)", value: (m) => m.export_kw, text: (m) => format.number(m.export_kw, 1), zero: true,
-    note: (m) => `at ${format.number(m.export_price, 3)} EUR` },
+    note: (m) => format.price(m.export_price) },
   { key: "transfers", label: "Neighbours", unit: "kW", color: "var(--c-transfer)", value: (m) => m.transfers_kw, text: (m) => format.number(m.transfers_kw, 1), zero: true,
     note: () => "shared" },
   { key: "battery", label: "Batteries", unit: "%", color: "var(--c-battery)", value: (m) => m.mean_energy, text: (m) => format.number(m.mean_energy * 100, 0), low: 0, high: 1,
-    note: (m) => { const p = m.charge_kw - m.discharge_kw; return Math.abs(p) < 0.01 ? "idle" : `${p > 0 ? "charge" : "discharge"} ${format.number(Math.abs(p), 1)}`; } },
-  { key: "cost", label: "Cost", unit: "EUR", color: "var(--c-cost)", value: (m) => m.cost_eur_total, text: (m) => format.number(m.cost_eur_total, 2),
-    note: (m) => `${format.number(m.cost_eur_per_h, 2, { signed: true })} per h` },
-  { key: "co2", label: "CO₂", unit: "kg", color: "var(--c-demand)", value: (m) => m.co2_kg_total, text: (m) => format.number(m.co2_kg_total, 1),
-    note: (m) => `${format.number(m.co2_g_per_h / 1000, 2, { signed: true })} per h` },
+    note: (m) => { const p = m.charge_kw - m.discharge_kw; return Math.abs(p) < 0.01 ? "idle" : `${p > 0 ? "take" : "give"} ${format.quantity(Math.abs(p), "kW")}`; } },
+  { key: "cost", label: "Cost", unit: "EUR", color: "var(--c-cost)", value: (m) => m.cost_eur_total, text: (m) => format.number(m.cost_eur_total, Math.abs(m.cost_eur_total) >= 1000 ? 0 : 2),
+    note: (m) => format.quantity(m.cost_eur_per_h, "EUR/h", 2, { signed: true }) },
+  { key: "co2", label: "CO₂", unit: "kg", color: "var(--c-demand)", value: (m) => m.co2_kg_total, text: (m) => format.number(m.co2_kg_total, Math.abs(m.co2_kg_total) >= 1000 ? 0 : 1),
+    note: (m) => format.quantity(m.co2_g_per_h / 1000, "kg/h", Math.abs(m.co2_g_per_h) >= 100_000 ? 0 : 2, { signed: true }) },
   { key: "price", label: "Price", unit: "EUR/kWh", color: "var(--c-import)", value: (m) => m.import_price, text: (m) => format.number(m.import_price, 2), zero: true,
-    note: (m) => `sells at ${format.number(m.export_price, 2)}` },
+    note: (m) => `sold: ${format.quantity(m.export_price, "EUR/kWh", 2)}` },
 ];
 
 /**
@@ -69,7 +69,7 @@ export function metrics({ store, format }) {
     }
     const recent = history.slice(-96);
     stability.update(frame.metrics, recent, status?.weights?.stability);
-    reward.update(frame.metrics);
+    reward.update(frame.metrics, status?.weights?.rewards);
     for (const tile of others) tile.update(frame.metrics, recent);
   });
   return { node, stop };
@@ -164,20 +164,22 @@ function rewardTile(format) {
   const rows = REWARDS.map((name) => {
     const bar = h("span", { class: "bar" });
     const number = h("span", { class: "num", text: "–" });
-    const row = h("div", { class: "part" }, h("span", { text: name }), h("span", { class: "diverging" }, bar), number);
+    const weight = h("span", { class: "faint weight" });
+    const row = h("div", { class: "part" }, h("span", { text: name }), h("span", { class: "diverging" }, bar), number, weight);
     explain(row, EXPLAIN[`reward_${name}`]);
-    return { name, bar, number, row };
+    return { name, bar, number, weight, row };
   });
   const node = h("div", { class: "tile reward" },
-    h("div", { class: "head" }, h("span", { class: "label", text: "Mean reward" }), h("span", { class: "reading" }, value)),
+    h("div", { class: "head" }, h("span", { class: "label" }, "Mean reward", h("span", { class: "faint", text: "= Σ part × its weight" })), h("span", { class: "reading" }, value)),
     h("div", { class: "parts" }, ...rows.map(({ row }) => row)));
   explain(/** @type {HTMLElement} */ (node.querySelector(".head")), EXPLAIN.reward);
   return {
     node,
-    /** @param {Metrics} m */
-    update(m) {
+    /** @param {Metrics} m @param {Record<string, number> | undefined} weights */
+    update(m, weights) {
       setText(value, format.number(m.mean_reward, 3, { signed: true }));
-      for (const { name, bar, number } of rows) {
+      for (const { name, bar, number, weight } of rows) {
+        setText(weight, weights ? `× ${Number((weights[name] ?? 0).toFixed(2))}` : "");
         const x = m[`reward_${name}`];
         bar.style.transform = `scaleX(${Math.max(-1, Math.min(1, Math.cbrt(x)))})`;
         bar.classList.toggle("negative", x < 0);

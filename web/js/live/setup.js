@@ -1,5 +1,5 @@
 /** The form that begins a community: scenario, policy, seed, days. Policies that do not fit say why. */
-import { field, h } from "../dom.js";
+import { field, h, setText } from "../dom.js";
 import { toast } from "../toast.js";
 import { startRun } from "./actions.js";
 
@@ -18,21 +18,37 @@ export function setup(context) {
   const days = h("input", { type: "number", name: "days", min: 0.05, max: 36_500, step: "any", placeholder: "endless" });
   const about = h("p", { class: "hint" });
   const unfit = h("details", { class: "unfit", hidden: true });
-  const submit = h("button", { class: "button", type: "submit", text: "Start this community" });
+  const fault = h("div", { role: "alert" });
+  const submit = h("button", { class: "button", type: "submit", text: "Start this community", disabled: true });
   /** @type {ScenarioEntry[]} */
   let scenarios = [];
   let asked = "";
+  let listed = ""; // the scenario whose policies are shown
+  let starting = false;
+  /** @type {string | null} the policy the user chose, which other scenarios keep where it fits */
+  let own = null;
+
+  const ready = () => {
+    submit.disabled = starting || !policy.value || listed !== scenario.value;
+    setText(submit, starting ? "Starting…" : "Start this community");
+  };
 
   const fillPolicies = async () => {
     const name = scenario.value;
     const entry = scenarios.find((one) => one.name === name);
     about.textContent = entry?.description ?? "";
+    ready();
     if (!name || asked === name) return;
     asked = name;
     try {
       /** @type {PolicyEntry[]} */
       const entries = await api.get(`api/policies?scenario=${encodeURIComponent(name)}`);
-      if (asked === name) showPolicies(policy, unfit, entries, store.get().hello?.policy?.name ?? "", format);
+      if (asked !== name) return;
+      const { hello } = store.get();
+      showPolicies(policy, unfit, entries, format);
+      policy.value = preferred(entries, name, { own, running: hello?.policy?.name ?? null, here: hello?.run?.scenario === name }) ?? "";
+      listed = name;
+      ready();
     } catch (error) {
       asked = "";
       toast(/** @type {Error} */ (error).message, "error");
@@ -60,18 +76,22 @@ export function setup(context) {
     class: "card setup", "aria-label": "Start a community",
     onsubmit: async (/** @type {Event} */ event) => {
       event.preventDefault();
-      submit.disabled = true;
-      submit.textContent = "Starting…";
+      if (submit.disabled) return;
+      fault.replaceChildren();
+      starting = true;
+      ready();
       await startRun(context, {
         scenario: scenario.value, policy: policy.value, seed: Number(seed.value), days: days.value === "" ? null : Number(days.value),
-      });
-      submit.disabled = false;
-      submit.textContent = "Start this community";
+      }, (text) => fault.replaceChildren(h("p", { class: "fault", text })));
+      starting = false;
+      ready();
     },
+    oninput: () => fault.replaceChildren(),
   },
   h("h2", { text: "Community" }), field("Scenario", scenario), about, field("Policy", policy), unfit,
-  h("div", { class: "pair" }, field("Seed", seed), field("Days", days)), submit);
+  h("div", { class: "pair" }, field("Seed", seed), field("Days", days)), fault, submit);
   scenario.addEventListener("change", fillPolicies);
+  policy.addEventListener("change", () => { own = policy.value; });
 
   /** @type {string | null} */
   let run = null;
@@ -80,7 +100,8 @@ export function setup(context) {
     if (hello.run && hello.run.id !== run) { // another community: show what it is
       run = hello.run.id;
       scenario.value = hello.run.scenario;
-      policy.value = hello.policy?.name ?? "";
+      if (own !== hello.policy?.name) own = null;
+      fault.replaceChildren();
       seed.value = String(hello.run.seed);
       days.value = hello.run.days === null ? "" : String(hello.run.days);
     }
@@ -90,14 +111,30 @@ export function setup(context) {
 }
 
 /**
+ * The policy to begin with: the user's own choice, that of the running community of this scenario, the best one trained
+ * on it, the running one, a rule that knows the tariff. A random one only a user asks for.
+ * @param {PolicyEntry[]} entries
+ * @param {string} scenario
+ * @param {{ own: string | null, running: string | null, here: boolean }} known `here`: the running community is of this scenario
+ * @returns {string | null}
+ */
+export function preferred(entries, scenario, { own, running, here }) {
+  const fitting = entries.filter((entry) => entry.fits !== false);
+  const trained = fitting.filter((entry) => entry.kind === "policy" && entry.scenario === scenario)
+    .sort((a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity)).map(({ name }) => name);
+  const names = fitting.map(({ name }) => name);
+  const unasked = running === "random" ? null : running;
+  const wanted = [own, here ? running : null, trained[0], unasked, "time-of-use", ...names.filter((name) => name !== "random")];
+  return wanted.find((name) => name && names.includes(name)) ?? null;
+}
+
+/**
  * @param {HTMLSelectElement} select
  * @param {HTMLDetailsElement} unfit
  * @param {PolicyEntry[]} entries
- * @param {string} running
  * @param {typeof import("../format.js")} format
  */
-function showPolicies(select, unfit, entries, running, format) {
-  const before = select.value;
+function showPolicies(select, unfit, entries, format) {
   const groups = Object.entries(GROUPS).map(([kind, label]) => {
     const members = entries.filter((entry) => entry.kind === kind);
     return members.length === 0 ? null : h("optgroup", { label }, ...members.map((entry) => h("option", {
@@ -106,8 +143,6 @@ function showPolicies(select, unfit, entries, running, format) {
     })));
   });
   select.replaceChildren(.../** @type {HTMLElement[]} */ (groups.filter(Boolean)));
-  const fitting = entries.filter((entry) => entry.fits !== false).map((entry) => entry.name);
-  select.value = [before, running, ...fitting].find((name) => fitting.includes(name)) ?? "";
   const others = entries.filter((entry) => entry.fits === false);
   unfit.hidden = others.length === 0;
   unfit.replaceChildren(h("summary", { text: `${others.length} ${others.length === 1 ? "policy does" : "policies do"} not fit` }),

@@ -39,7 +39,7 @@ class EditorPage {
     } });
     this.nameFault = h("p", { class: "fault", role: "alert", hidden: true });
     this.verdict = h("div", { class: "verdict-box", role: "status" });
-    this.unsaved = h("p", { class: "unsaved", role: "status", hidden: true }, h("span", {}), h("button", { type: "button", class: "button small", text: "Drop them", onclick: () => this.drop() }));
+    this.unsaved = h("p", { class: "unsaved", role: "status", hidden: true }, h("span", {}), h("button", { type: "button", class: "button small", text: "Discard them", onclick: () => this.drop() }));
     this.save = h("button", { class: "button primary", text: "Save", onclick: () => this.keep(false) });
     this.file = h("button", { class: "button", text: "Download TOML", onclick: () => this.download() });
     this.remove = h("button", { class: "button danger", text: "Delete this scenario", hidden: true, onclick: () => this.forget() });
@@ -72,7 +72,7 @@ class EditorPage {
 
   async drop() {
     const { base } = this.model;
-    if (!(await confirmed("Drop your changes?", `They are not saved. “${base}” is opened as it is.`, "Drop them"))) return;
+    if (!(await confirmed("Discard your changes?", `They are not saved. “${base}” is opened as it is.`, "Discard them"))) return;
     this.begin("", {});
     await this.open(base);
   }
@@ -104,7 +104,7 @@ class EditorPage {
   /** @param {string} base */
   async open(base) {
     if (base === this.model.base || base === this.opening) return;
-    if (this.model.changed && !(await confirmed("Leave your changes?", `They are not saved. “${base}” is opened as it is.`, "Leave them"))) {
+    if (this.model.changed && !(await confirmed("Discard your changes?", `They are not saved. “${base}” is opened as it is.`, "Discard them"))) {
       this.context.router.set({ base: this.model.base });
       return;
     }
@@ -178,13 +178,13 @@ class EditorPage {
     const homeless = faults.get("") ?? [];
     const { sizes } = checked;
     const { format } = this.context;
-    const mend = `${Math.max(1, checked.faults.length)} to mend`;
+    const wrong = format.count(Math.max(1, checked.faults.length), "fault");
     verdict.replaceChildren(checked.valid ? h("span", { class: "badge good" }, h("span", { class: "dot" }), "valid")
-      : h("button", { type: "button", class: "badge poor", title: "Go to the first of them", onclick: () => goToFault(form) }, h("span", { class: "dot" }), mend),
+      : h("button", { type: "button", class: "badge poor", title: "Go to the first", onclick: () => goToFault(form) }, h("span", { class: "dot" }), wrong),
       ...homeless.map((message) => h("p", { class: "fault", text: message })),
       sizes && h("p", { class: "faint", text: `${format.count(sizes.num_agents, "prosumer")}, ${format.count(sizes.links, "link")}, ${format.count(sizes.buses, "bus", "buses")}; ${format.count(sizes.episode_steps, "step")} an episode; ${sizes.observation_dim} observations, ${sizes.action_dim} actions each` }) || "");
     for (const button of [this.save, this.file]) if (button) button.disabled = !checked.valid;
-    if (this.toml) setText(this.toml, checked.toml ?? "Mend the faults first.");
+    if (this.toml) setText(this.toml, checked.toml ?? "Correct the faults first.");
   }
 
   /** @param {boolean} replace */

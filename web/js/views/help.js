@@ -76,6 +76,6 @@ function statusList() {
   return h("ul", { class: "statuses" }, .../** @type {AgentStatus[]} */ (Object.keys(STATUS)).map((name) => {
     const path = s("path", { d: STATUS[name].shape });
     path.style.fill = statusColor(name);
-    return h("li", {}, s("svg", { viewBox: "-1.3 -1.3 2.6 2.6", "aria-hidden": "true" }, path), h("strong", { text: name }), h("span", { class: "muted", text: STATUS[name].what }));
+    return h("li", {}, s("svg", { viewBox: "-1.3 -1.3 2.6 2.6", "aria-hidden": "true" }, path), h("strong", { text: STATUS[name].word }), h("span", { class: "muted", text: STATUS[name].what }));
   }));
 }

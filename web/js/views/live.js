@@ -104,7 +104,7 @@ function legend() {
   const shape = (/** @type {AgentStatus} */ name) => {
     const path = s("path", { d: STATUS[name].shape });
     path.style.fill = statusColor(name);
-    return h("li", { title: STATUS[name].what }, s("svg", { viewBox: "-1.3 -1.3 2.6 2.6", "aria-hidden": "true" }, path), name);
+    return h("li", { title: STATUS[name].what }, s("svg", { viewBox: "-1.3 -1.3 2.6 2.6", "aria-hidden": "true" }, path), STATUS[name].word);
   };
   const dot = (/** @type {string} */ color, /** @type {string} */ text) => {
     const mark = h("i", { class: "key" });

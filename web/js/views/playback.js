@@ -134,7 +134,11 @@ class PlaybackPage {
       if (this.opening === id) this.drawEvents();
     } catch (error) {
       if (this.opening !== id) return;
-      this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: "This recording cannot be shown" }), h("p", { text: /** @type {Error} */ (error).message })));
+      const { status, message } = /** @type {import("../api.js").ApiError} */ (error);
+      const gone = status === 404;
+      this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: gone ? "There is no such recording" : "This recording cannot be shown" }),
+        h("p", { text: gone ? "It was deleted, or made room for newer ones, or the link is of another server." : message }),
+        gone && this.recordings.length ? h("p", {}, h("a", { href: href("playback"), text: "Show the newest one" })) : null));
     }
   }
 
@@ -258,7 +262,8 @@ class PlaybackPage {
     const { session, behind: badge } = this;
     if (!session || !badge) return;
     const live = this.context.store.get();
-    const same = live.hello?.run !== null && live.hello?.run?.id === session.recording.about.run?.id;
+    const runs = ["running", "paused"].includes(live.status?.state ?? "");
+    const same = runs && live.hello?.run !== null && live.hello?.run?.id === session.recording.about.run?.id;
     const steps = same ? behind(session.store.get().frame, live.frame) : 0;
     badge.hidden = !same;
     setText(/** @type {Node} */ (badge.lastElementChild), steps ? `${this.context.format.count(steps, "step")} behind live · go live` : "live");

@@ -4,6 +4,7 @@ import { agentTip } from "../grid/nodes.js";
 import { href } from "../router.js";
 import { EXPLAIN } from "../explain.js";
 import { pick } from "../store.js";
+import { STATUS } from "../status.js";
 import { explain, hideTip, renewTip, showTip } from "../tooltip.js";
 import { framed, Orbit } from "./scene3d/orbit.js";
 import { Scene } from "./scene3d/scene.js";
@@ -170,7 +171,7 @@ class TownPage {
     }
     const agent = frame.agents.find((item) => item.id === selected);
     const facts = agent
-      ? [["Status", agent.status], ["Demand", format.kw(agent.demand_kw)], ["Solar", format.kw(agent.generation_kw)], ["Battery", agent.capacity_kwh ? format.percent(agent.energy_level) : "none"], ["Utility", format.signedKw(agent.trade_kw)], ["Neighbours", format.signedKw(agent.received_kw - agent.sent_kw)]]
+      ? [["Status", STATUS[agent.status].word], ["Demand", format.kw(agent.demand_kw)], ["Solar", format.kw(agent.generation_kw)], ["Battery", agent.capacity_kwh ? format.percent(agent.energy_level) : "none"], ["Utility", format.signedKw(agent.trade_kw)], ["Neighbours", format.signedKw(agent.received_kw - agent.sent_kw)]]
       : [["Stability", format.index(frame.stability)], ["Generation", format.kw(frame.metrics.total_generation_kw)], ["Demand", format.kw(frame.metrics.total_demand_kw)], ["Batteries", format.percent(frame.metrics.mean_energy)], ["Neighbours", format.kw(frame.metrics.transfers_kw)]];
     const title = agent?.name ?? hello?.scenario?.name ?? "";
     if (box.dataset.title !== title || box.querySelectorAll("dd").length !== facts.length) {
@@ -279,7 +280,8 @@ function explained(name, ofAgent) {
 function legend() {
   const item = (/** @type {string} */ token, /** @type {string} */ text) => h("li", {}, h("i", { class: "swatch dot", vars: { "--c": `var(${token})` } }), text);
   return h("ul", { class: "town-legend", "aria-label": "Legend" }, item("--c-transfer", "to a neighbour"), item("--c-import", "from the utility"), item("--c-export", "to the utility"),
-    item("--c-battery", "battery's level"), item("--c-generation", "roof glows with the sun"));
+    item("--c-battery", "battery's level"), item("--c-generation", "roof glows with the sun"),
+    h("li", { class: "faint", text: "ring:" }), Object.entries(STATUS).map(([name, { word }]) => item(`--s-${name}`, word)));
 }
 
 /**

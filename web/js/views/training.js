@@ -19,7 +19,7 @@ const REFRESH_MS = 2000;
 const FACTS = /** @type {const} */ ([
   ["state", "State", "What the training does."], ["iteration", "Iteration", "Updates of the policies so far, and how many are planned; with a limit in minutes the run may end before."],
   ["best", "Best score", "On the validation weeks, which are neither trained on nor in the scoreboard."], ["time", "Trained", "Wall time of training so far."],
-  ["steps", "Steps", "Steps of a community so far, all communities of the batch together."], ["rate", "Throughput", "Prosumers × steps a second, now."], ["eta", "Still to go", "From the pace of the last 20 iterations."],
+  ["steps", "Env-steps", "Steps of a community so far, all communities of the batch together."], ["rate", "Agent-steps/s", "Throughput: prosumers × steps a second, now."], ["eta", "Still to go", "From the pace of the last 20 iterations."],
 ]);
 
 class TrainingPage {
@@ -188,7 +188,7 @@ class TrainingPage {
     const say = {
       state, iteration: last ? `${format.number(last.iteration, 0)}${train ? ` of ${train.max_minutes ? "≤ " : ""}${format.number(train.iterations, 0)}` : ""}` : "–",
       best: top ? `${format.number(top.score, 3)} at ${top.iteration}` : "–", time: format.duration(last?.seconds), steps: format.number(last?.env_steps, 0),
-      rate: last ? `${format.number(last.agent_steps_per_s / 1000, 1)} k/s` : "–", eta: running ? format.duration(eta(rows, train?.iterations ?? null, train?.max_minutes ?? null)) : "–",
+      rate: last ? `${format.number(last.agent_steps_per_s / 1000, 1)} k` : "–", eta: running ? format.duration(eta(rows, train?.iterations ?? null, train?.max_minutes ?? null)) : "–",
     };
     for (const [key, text] of Object.entries(say)) setText(facts[key], text);
     /** @type {HTMLElement} */ (facts.eta.parentElement).hidden = !running;

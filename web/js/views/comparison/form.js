@@ -28,7 +28,7 @@ export function comparisonForm({ api, format }, started) {
   const start = h("button", { class: "button primary", text: "Compare" });
   const lists = h("div", { class: "form-lists" }, h("p", { class: "faint", text: "Loading…" }));
   const form = h("form", { class: "stack-form", novalidate: true, onsubmit: submit }, lists,
-    h("div", { class: "pair" }, named("episodes", field("Episodes", episodes, { hint: "one a test seed" })), named("days", field("Days each", days, { hint: "empty: the scenario's" }))),
+    h("div", { class: "pair" }, named("episodes", field("Episodes", episodes, { hint: "each has its own seed" })), named("days", field("Days each", days, { hint: "empty: the scenario's" }))),
     h("div", { class: "faults" }), size, start);
 
   function tell() {
@@ -59,7 +59,7 @@ export function comparisonForm({ api, format }, started) {
       label,
       items: [
         ...entries.filter((entry) => kinds.includes(entry.kind)).map((entry) => ({
-          value: entry.name, title: entry.title, note: entry.score === null ? "" : format.number(entry.score, 3),
+          value: entry.name, title: entry.title, note: entry.score === null ? "" : `${format.number(entry.score, 3)}${entry.scenario ? ` on ${entry.scenario}` : ""}`,
         })),
         ...(kinds.includes("optimum") ? [GRID_ONLY] : []),
       ],

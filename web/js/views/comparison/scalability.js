@@ -84,7 +84,7 @@ export class ScalabilityPanel {
     const { rows } = result;
     const size = rows.map((/** @type {any} */ row) => row.num_agents);
     this.charts = CHARTS.map(({ title, unit, logY, digits, columns }) => new Chart({
-      title, unit, logY, ...(digits ? { format: (/** @type {number} */ v) => fixed(v, digits) } : {}), x: "log", xLabel: "prosumers", sync: "scalability", formatX: (x) => `${x} prosumers`,
+      title, unit, logY, ...(digits ? { format: (/** @type {number} */ v) => fixed(v, digits) } : {}), x: "log", xLabel: "prosumers", sync: "scalability", formatX: (x) => this.context.format.count(x, "prosumer"),
       lines: columns.map(([, label], k) => ({ label, token: `--series-${k + 1}`, dash: k ? [6, 4] : [], points: true })),
     }));
     const files = ["csv", "json"].map((format) => ({

@@ -38,11 +38,13 @@ export function uploads({ api, format }, onFiles) {
   const send = h("button", { class: "button", text: "Upload" });
   const form = h("form", { class: "stack-form", onsubmit: submit }, field("CSV file", file), h("div", { class: "pair" }, field("Kind", kind), field("Name", name)), columns,
     h("div", { class: "pair" }, field("Time zone", zone, { hint: "of stamps without one" }), field("Step, min", step)), h("label", { class: "check" }, replace, "Replace a file of this name"), fault, send);
+  let named = false; // by the user, so that another file does not change it
   kind.addEventListener("change", () => { columns.textContent = KINDS[/** @type {keyof typeof KINDS} */ (kind.value)]; });
   file.addEventListener("change", () => {
     fault.replaceChildren();
-    if (!name.value) name.value = (file.files?.[0]?.name ?? "").replace(/\.csv$/i, "").replace(/[^A-Za-z0-9_.-]+/g, "-").slice(0, 64);
+    if (!named) name.value = (file.files?.[0]?.name ?? "").replace(/\.csv$/i, "").replace(/[^A-Za-z0-9_.-]+/g, "-").slice(0, 64);
   });
+  name.addEventListener("input", () => { named = name.value !== ""; });
 
   /** @param {Event} event */
   async function submit(event) {
@@ -55,7 +57,8 @@ export function uploads({ api, format }, onFiles) {
     try {
       await api.request("POST", `api/data/upload?${query}`, { body: chosen, headers: { "content-type": "text/csv" } });
       toast(`${name.value} is here: choose it under data.`);
-      form.reset();
+      file.value = name.value = ""; // kind, time zone and step hold for the next file too
+      named = replace.checked = false;
       await refresh();
     } catch (error) {
       const { message, details } = /** @type {any} */ (error);

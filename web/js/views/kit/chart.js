@@ -135,7 +135,7 @@ export class Chart {
     const [ink, line] = [colour("--text-3"), colour("--line")];
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: chartFont(), labelFont: chartFont() };
     return {
-      width, height, padding: [8, x === "log" ? 22 : 12, 0, 0],
+      width, height, padding: [8, x === "time" ? 18 : 22, 0, 0],
       tzDate: (/** @type {number} */ ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
       legend: { show: false },
       cursor: { ...(sync ? { sync: { key: sync, setSeries: false } } : {}), points: { size: 6 }, y: false, drag: { x: true, y: false } },
@@ -143,12 +143,13 @@ export class Chart {
         x: { time: x === "time", ...(x === "log" ? { distr: 3 } : {}) },
         y: logY ? { distr: 3 } : {
           range: (/** @type {any} */ _u, /** @type {number|null} */ low, /** @type {number|null} */ high) => {
-            if (low === null || high === null) return [0, 1];
             const levels = (this.options.levels ?? []).map((level) => level.y);
-            const [least, most] = [Math.min(...levels), Math.max(...levels)];
-            const [a, b] = [Math.min(low, least, zero ? 0 : Infinity), Math.max(high, most, zero ? 0 : -Infinity)];
+            if (!levels.length && (low === null || high === null)) return [0, 1];
+            const [least, most] = low === null || high === null ? [0, 1] : [low, high]; // before the first value
+            const [a, b] = [Math.min(least, ...levels, zero ? 0 : Infinity), Math.max(most, ...levels, zero ? 0 : -Infinity)];
             const room = (b - a || Math.abs(b) || 1) * 0.07;
-            return [zero && a === 0 ? 0 : a - room, b + room];
+            const above = levels.length && b - Math.max(...levels) < room ? 2 * room : room; // for a level's name over its line
+            return [zero && a === 0 ? 0 : a - room, b + above];
           },
         },
       },

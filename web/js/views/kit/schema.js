@@ -8,8 +8,19 @@ import { explainField } from "./explain.js";
  *   maximum?: number, exclusiveMinimum?: number, exclusiveMaximum?: number, items?: any}} Property
  */
 
-/** @param {string} name `num_grids` → `Num grids` */
-export const label = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+/** Names that say too little to people. @type {Record<string, string>} */
+const LABELS = {
+  num_grids: "Communities at once", max_minutes: "At most, minutes", share_parameters: "One network for all", hold_h: "Hold an action, h", clock: "Measure time by",
+  gamma: "Discount γ", lmbda: "Advantage's λ", max_grad_norm: "Largest gradient", warm_start: "Begin with policy", shaping_eur_per_kwh: "Shaping, EUR/kWh",
+  keep_checkpoints: "Checkpoints kept", checkpoint_minutes: "Checkpoint every, min", clip_epsilon: "Clip range ε", entropy_coeff: "Entropy weight", critic_coeff: "Value loss weight",
+  target_kl: "Largest KL divergence", initial_std: "Exploration at first", epsilon_start: "Random at first, ε", epsilon_end: "Random at last, ε", epsilon_until: "Until part of the run",
+  adam_betas: "Adam's β₁, β₂", patience: "Stop after, validations",
+};
+/** Values of a choice. @type {Record<string, string>} */
+const CHOICES = { wall: "the clock on the wall", cpu: "CPU time" };
+
+/** @param {string} name `num_grids` → `Communities at once`, `final_learning_rate` → `Final learning rate` */
+export const label = (name) => LABELS[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 /**
  * The kind of input a property wants; null where it is a table or something else that is no single value.
@@ -57,7 +68,7 @@ export function schemaFields(properties, names, path = "", empty = "preset") {
     if (!kind) return [];
     const options = kind === "boolean" ? ["true", "false"] : (property.enum ?? []);
     const input = kind === "choice" || kind === "boolean"
-      ? h("select", {}, h("option", { value: "", text: empty }), options.map((option) => h("option", { value: option, text: kind === "boolean" ? (option === "true" ? "yes" : "no") : option })))
+      ? h("select", {}, h("option", { value: "", text: empty }), options.map((option) => h("option", { value: option, text: kind === "boolean" ? (option === "true" ? "yes" : "no") : (CHOICES[option] ?? option) })))
       : h("input", { type: kind === "number" || kind === "integer" ? "number" : "text", step: kind === "integer" ? 1 : "any", min: property.minimum ?? property.exclusiveMinimum, max: property.maximum ?? property.exclusiveMaximum, placeholder: empty });
     inputs.push({ name, kind, input });
     const box = field(label(name), input);

@@ -37,4 +37,4 @@ function badge(recording) {
  * @param {Format} format
  */
 export const room = ({ total, used_bytes, cap_bytes }, format) =>
-  `${format.count(total, "recording")}, ${format.bytes(used_bytes)} of ${format.bytes(cap_bytes)}. The oldest that are not pinned make room.`;
+  `${format.count(total, "recording")}, ${format.bytes(used_bytes)} of ${format.bytes(cap_bytes)}. When that is full, the oldest are deleted, pinned ones never.`;
