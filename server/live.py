@@ -42,7 +42,6 @@ class LiveRun:
     ):
         self.info, self.controller, self.policy = info, controller, policy
         self.sim = Simulator(config, 1, split=SPLIT)
-        self._frames = FrameBuilder(self.sim)
         self._settings = settings
         self.begin(info)
 
@@ -53,6 +52,7 @@ class LiveRun:
         with torch.inference_mode():
             self.state, self._obs = self.sim.reset(seed=[info.seed])
             self.controller.start(self.sim, self.state)
+        self._frames = FrameBuilder(self.sim)  # of the batteries that the seed drew
         self.hello = hello(self._settings, self.sim, info, self.policy)
 
     @property

@@ -7,7 +7,11 @@ import itertools
 import numpy as np
 
 from server.frames import _statuses
-from server.wire import STATUSES
+from server.live import LiveRun
+from server.settings import Settings
+from server.wire import STATUSES, HelloPolicy, RunInfo
+from smartgrid_core import GridConfig
+from smartgrid_core.controllers import make_controller
 from smartgrid_core.render import agent_status
 
 
@@ -17,3 +21,21 @@ def test_statuses_of_all_at_once_are_those_of_each() -> None:
     trade, battery, unserved, off = (np.array(column) for column in zip(*cases, strict=True))
     found = [STATUSES[k] for k in _statuses(trade, battery, unserved, off)]
     assert found == [agent_status(t, b, u, islanded) for t, b, u, islanded in cases]
+
+
+def test_batteries_are_those_the_seed_drew() -> None:
+    """Capacities drawn from a range are drawn anew with every seed; a frame's and hello's are of the run's."""
+    config = GridConfig.load("community-5", **{"prosumers.*.battery.capacity_kwh": [4, 12]})
+    about = {"scenario": "x", "policy": "self-consumption", "days": None, "steps": None, "started_at": ""}
+    controller = HelloPolicy(name="self-consumption", kind="rule", title="rule")
+    seen = []
+    for seed in (1, 2):
+        info = RunInfo(id="r", seed=seed, autostarted=False, **about)
+        run = LiveRun(config, make_controller("self-consumption"), info, controller, Settings())
+        drawn = run.sim.params.capacity_kwh[:, 0].tolist()
+        frame = run.step(seq=0).data
+        for agents in (run.hello["agents"], frame["agents"]):
+            np.testing.assert_allclose([a["capacity_kwh"] for a in agents], drawn, atol=1e-3)
+        assert all(0 <= a["energy_level"] <= 1 for a in frame["agents"])
+        seen.append(drawn)
+    assert seen[0] != seen[1]
