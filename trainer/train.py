@@ -56,6 +56,7 @@ class Training:
         self.changes: list[str] = []  # of them, settings other than those of the run that is resumed
         check_batch(config)
         distributed.by_first(self._refuse_repetition)
+        distributed.by_first(lambda: self.folder.refuse_other(self.resume or self._began_here()))
         self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
