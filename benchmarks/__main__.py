@@ -165,17 +165,17 @@ def everything(
         )
 
 
-def report(results: Path = RESULTS, out: Path = Path("docs/benchmarks.md"), images: Path = Path("docs/images")) -> None:
+def report(results: Path = RESULTS, out: Path = Path("docs/benchmarks.md"), images: Path | None = None) -> None:
     """Render the results as a page with tables and pictures.
 
     Args:
         results: folder of the JSON files.
         out: the page.
-        images: folder of its pictures.
+        images: folder of its pictures; None: images beside the page.
     """
     from benchmarks.report import render
 
-    for path in render(results, out, images):
+    for path in render(results, out, images or out.parent / "images"):
         print(f"wrote {path}")
 
 

@@ -22,7 +22,8 @@ require("pettingzoo", extra="envs")
 
 from gymnasium import logger, spaces  # noqa: E402
 from pettingzoo import AECEnv, ParallelEnv  # noqa: E402
-from pettingzoo.utils.conversions import parallel_to_aec  # noqa: E402
+from pettingzoo.utils import OrderEnforcingWrapper  # noqa: E402
+from pettingzoo.utils.conversions import parallel_to_aec_wrapper  # noqa: E402
 
 _PARTS, _LEDGER = RewardParts._fields, Ledger._fields
 _SCALARS = ("cost_eur", "soc_kwh", "voltage_pu", "imbalance_kw")
@@ -70,7 +71,20 @@ def aec_env(
     **overrides: Any,
 ) -> AECEnv:
     """The same community with the prosumers asked one after the other; the step is taken after the last."""
-    return parallel_to_aec(parallel_env(scenario, render_mode, split=split, compile=compile, **overrides))
+    env = parallel_env(scenario, render_mode, split=split, compile=compile, **overrides)
+    return OrderEnforcingWrapper(_CheckedAecEnv(env))
+
+
+class _CheckedAecEnv(parallel_to_aec_wrapper[str, np.ndarray, Any]):
+    """PettingZoo's conversion, but an action that cannot be is refused at the agent's own turn, which stays."""
+
+    env: SmartGridParallelEnv
+
+    def step(self, action: Any) -> None:
+        agent = self.agent_selection
+        if not (self.terminations[agent] or self.truncations[agent]):
+            self.env.check_action(agent, action)
+        super().step(action)
 
 
 class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
@@ -175,6 +189,11 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         """
         if self._state is None:
             raise RuntimeError("step before reset: call reset() first")
+        if not isinstance(actions, Mapping):
+            raise ValueError(
+                f"actions is a {type(actions).__name__}: expected a dict with an action for each of "
+                f"{', '.join(self.possible_agents)}"
+            )
         if not self.agents:
             if actions:
                 raise RuntimeError("the episode has ended: call reset() before the next step")
@@ -233,14 +252,22 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         for i, agent in enumerate(agents):
             row = np.asarray(actions[agent], dtype=np.float32)
             if row.shape != shape:
-                raise ValueError(
-                    f"action of {agent} has shape {row.shape}: expected {shape}, "
-                    f"{', '.join(self.simulator.action_names)}"
-                )
+                raise self._misshapen(agent, row)
             joint[i] = row
         if not np.isfinite(joint).all():
             require_finite(joint, agents, self.simulator.action_names)
         return joint
+
+    def check_action(self, agent: str, action: Any) -> None:
+        """Refuse an agent's action that `step` would refuse; raises ValueError."""
+        row = np.asarray(action, dtype=np.float32)
+        if row.shape != (self.simulator.action_dim,):
+            raise self._misshapen(agent, row)
+        require_finite(row[None], [agent], self.simulator.action_names)
+
+    def _misshapen(self, agent: str, row: np.ndarray) -> ValueError:
+        names, shape = ", ".join(self.simulator.action_names), (self.simulator.action_dim,)
+        return ValueError(f"action of {agent} has shape {row.shape}: expected {shape}, {names}")
 
     def _observations(self) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, self._obs.copy(), strict=True))

@@ -14,6 +14,7 @@ from torch import Tensor
 from smartgrid_core import observations, rng
 from smartgrid_core.compiled import Compiled, collected, graph_of
 from smartgrid_core.config import EventConfig, GridConfig
+from smartgrid_core.devices import device_of
 from smartgrid_core.episodes import Ahead, Course, Episodes
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.events import Events
@@ -80,8 +81,10 @@ class Simulator:
         hold_steps: int = 1,
         compile: bool = False,
     ):
+        if not isinstance(config, GridConfig | str | Path):
+            raise ConfigError(f"config = {config!r}: expected a GridConfig, or the name or path of a scenario")
         self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
-        self.num_grids, self.device, self.split = num_grids, torch.device(device), split
+        self.num_grids, self.device, self.split = num_grids, device_of(device), split
         self.auto_reset, self.first_grid = auto_reset, first_grid
         if not isinstance(num_grids, int) or num_grids < 1:
             raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
@@ -187,7 +190,10 @@ class Simulator:
         (`Params`) is in new tensors afterwards, weights apart: a CUDA graph captured before goes on with the old ones.
         """
         ids = torch.arange(self.first_grid, self.first_grid + self.num_grids, device=self.device)
-        seeds = torch.as_tensor(seed, dtype=torch.int64, device=self.device)
+        try:
+            seeds = torch.as_tensor(seed, dtype=torch.int64, device=self.device)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise ConfigError(f"seed = {seed!r}: expected a whole number, or a list of one for every grid") from None
         if seeds.dim() == 0:
             seeds = seeds.expand_as(ids)
         elif seeds.shape != ids.shape:
@@ -241,6 +247,8 @@ class Simulator:
             raise ValueError("reset(mask=…) resets a part of the grids and needs the state of the others: give state=…")
         if mask is not None and mask.shape != (self.num_grids,):
             raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{self.num_grids}], one entry a grid")
+        if state is not None:
+            self._check_state(state)
         if seed is not None:
             self.seed_grids(seed, mask)
         if mask is None:
@@ -278,8 +286,11 @@ class Simulator:
             state as of now, obs [B, N, O]. The state given stays as it was.
 
         Raises:
-            ConfigError: a duration below 1, a branch that is not there, or a compiled simulator.
+            ConfigError: a duration missing or below 1, a branch that is not there, or a compiled simulator.
         """
+        if len(events) != len(steps):
+            raise ConfigError(f"steps holds {len(steps)} durations for {len(events)} events: give one for each")
+        self._check_state(state)
         if self._is_compiled:
             raise ConfigError("perturb: a compiled step knows the scenario's events only; use compile=False")
         return self._read_present(cause(self.events, state, events, steps, self.config.steps_per_day))
@@ -293,7 +304,13 @@ class Simulator:
 
         Returns:
             next state, result.
+
+        Raises:
+            ValueError: no tensor, or an action or state of other shapes or another device.
         """
+        if not isinstance(action, Tensor):
+            raise ValueError(f"action is a {type(action).__name__}: expected a tensor; torch.as_tensor(…) makes one")
+        self._check_state(state)
         expected = (self.num_grids, self.num_agents, self.action_dim)
         if action.shape != expected:
             raise ValueError(
@@ -312,6 +329,16 @@ class Simulator:
         moved, out = unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
+
+    def _check_state(self, state: State) -> None:
+        if not isinstance(state, State):
+            raise ValueError(f"state is a {type(state).__name__}: expected the State that reset or step returned")
+        if state.soc_kwh.shape != (self.num_grids, self.num_agents):
+            grids, agents = state.soc_kwh.shape[0], state.soc_kwh.shape[-1]
+            raise ValueError(
+                f"state holds {grids} grids of {agents} agents, this simulator {self.num_grids} of {self.num_agents}: "
+                "give the one that its own reset or step returned"
+            )
 
     def _turned(self, action: Tensor, dtype: torch.dtype) -> Tensor:
         """Actions [B, N, A] as [A, N, B] in memory, in the same for every step where nobody else can hold it."""

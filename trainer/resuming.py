@@ -15,6 +15,7 @@ from trainer.config import TrainConfig, overridden, validated
 from trainer.files import damage_told, read_json
 
 SHOWN = 5  # differing fields a message names
+WIDEST = 60  # characters of a value in it
 # What a run may go on with otherwise: where and how long it runs, step sizes and effort, how often it is looked at.
 # Everything else decides what is learned, what a score means, or what the saved tensors are.
 FREE = {
@@ -46,7 +47,7 @@ class Change(NamedTuple):
     now: Any
 
     def __str__(self) -> str:
-        return f"{self.field} = {self.before!r}, now {self.now!r}"
+        return f"{self.field} = {_short(self.before)}, now {_short(self.now)}"
 
 
 def stored(folder: Path) -> Settings:
@@ -90,12 +91,14 @@ def check(folder: Path, before: Settings, now: Settings) -> list[str]:
     of_scenario = _scenario_changes(before.scenario, now.scenario)
     refused = [change for change in changes if change.field not in FREE] + of_scenario
     if refused:
+        if before.scenario.name != now.scenario.name:  # which says it: the rest of it differs by that
+            refused = [c for c in refused if not c.field.startswith("scenario.") or c.field == "scenario.name"]
         more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         raise ConfigError(
             f"{folder} holds a run with {'; '.join(map(str, refused[:SHOWN]))}{more}: what is learned would be another "
             "thing; resume without these options, or start anew with another --out (--warm-start takes its weights)"
         )
-    return [f"changed by --resume: {c.field} {c.before!r} → {c.now!r}" for c in changes]
+    return [f"changed by --resume: {c.field} {_short(c.before)} → {_short(c.now)}" for c in changes]
 
 
 def check_shape(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -133,6 +136,14 @@ def _changes(before: Any, now: Any, prefix: str = "") -> Iterator[Change]:
             yield from _changes(*pair, prefix=f"{prefix}{k}.")
     elif before != now:
         yield Change(prefix.rstrip("."), before, now)
+
+
+def _short(value: Any) -> str:
+    """A value as a message has room for it."""
+    text = repr(value)
+    if len(text) <= WIDEST:
+        return text
+    return f"{len(value)} entries" if isinstance(value, list | dict) else f"{text[: WIDEST - 1]}…"
 
 
 def _are_tables(value: Any) -> bool:

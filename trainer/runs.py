@@ -41,10 +41,7 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds another run and `resume` was not asked for.
         """
-        if (self.path / "config.json").exists() and not resume:
-            raise ConfigError(
-                f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
-            )
+        self.refuse_other(resume)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._tidy()
         text = json.dumps(config, indent=2, default=str) + "\n"
@@ -52,6 +49,21 @@ class RunFolder:
         (self.path / STOPPED_FILE).unlink(missing_ok=True)
         if job is not None:
             write_atomically(self.path / ".job", job.encode())
+
+    def refuse_other(self, resume: bool) -> None:
+        """Refuse, with nothing written, a folder in which this run cannot be.
+
+        Raises:
+            ConfigError: it holds another run and `resume` was not asked for, or cannot be a folder.
+        """
+        if (self.path / "config.json").exists() and not resume:
+            raise ConfigError(
+                f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
+            )
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        what = "is no folder" if not there.is_dir() else "may not be written to"
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"--out {self.path}: {there} {what}; give another folder with --out")
 
     def _tidy(self) -> None:
         """End what a kill left half done: a checkpoint between two renames gets its name back, what was aside goes."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from smartgrid_core import GridConfig, Simulator
-from smartgrid_core.errors import UserError
+from smartgrid_core.devices import device_of
+from smartgrid_core.errors import ConfigError, UserError
 from smartgrid_core.types import RewardParts
 from trainer import distributed, resuming, snapshot
 from trainer.config import TrainConfig, check_batch
@@ -55,6 +56,7 @@ class Training:
         self.changes: list[str] = []  # of them, settings other than those of the run that is resumed
         check_batch(config)
         distributed.by_first(self._refuse_repetition)
+        distributed.by_first(lambda: self.folder.refuse_other(self.resume or self._began_here()))
         self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -328,14 +330,10 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(f"device = {name!r}: torch sees no CUDA GPU here; use --device cpu, or auto")
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise TrainingError(f"device = {name!r}: torch knows no such device; use auto, cpu, cuda or cuda:1") from None
-    if device.type == "cuda" and (device.index or 0) >= (gpus := torch.cuda.device_count()):
-        raise TrainingError(f"device = {name!r}: torch sees {gpus} CUDA GPUs here, cuda:0 to cuda:{gpus - 1}")
+        device = device_of(name, "use --device cpu, or auto")
+    except ConfigError as error:
+        raise TrainingError(str(error)) from None
     if device.type not in ("cpu", "cuda"):
         try:
             torch.zeros(1, device=device).item()

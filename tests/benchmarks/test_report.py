@@ -146,3 +146,20 @@ def test_numbers() -> None:
         "–", "0", "1,230,000", "123", "0.0123", "1.5e-07",
     ]  # fmt: skip
     assert markdown.fixed(-1e-9) == "0.000"
+
+
+def test_pictures_lie_beside_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a page elsewhere too: those of the committed page stay as they are."""
+    asked: list[tuple[Path, Path]] = []
+
+    def noted(_results: Path, out: Path, images: Path) -> list[Path]:
+        asked.append((out, images))
+        return []
+
+    monkeypatch.setattr("benchmarks.report.render", noted)
+    page = tmp_path / "mine.md"
+    assert main(["report", "--out", str(page)]) == 0
+    assert main(["report", "--out", str(page), "--images", str(tmp_path / "else")]) == 0
+    assert main(["report"]) == 0
+    committed = (Path("docs/benchmarks.md"), Path("docs/images"))
+    assert asked == [(page, tmp_path / "images"), (page, tmp_path / "else"), committed]

@@ -1,5 +1,6 @@
 """Environments of TorchRL, PettingZoo and Gymnasium against their libraries' checks and the simulator."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -220,6 +221,25 @@ class TestPettingZoo:
 
         api_test(aec_env(**SHORT), num_cycles=150)
         seed_test(lambda: aec_env(**SHORT), num_cycles=20)
+
+    def test_what_is_no_dict_of_actions_is_refused(self, env):
+        env.reset(seed=0)
+        for actions in (None, [0] * 5, np.zeros((5, 3))):
+            with pytest.raises(ValueError, match=r"actions is a \w+: expected a dict .* agent_0, agent_1"):
+                env.step(actions)
+
+    def test_aec_refuses_an_action_at_its_agents_own_turn(self):
+        from smartgrid_core.pettingzoo_env import aec_env
+
+        env = aec_env(**SHORT)
+        env.reset(seed=0)
+        agent, good = env.agent_selection, np.zeros(env.action_space("agent_0").shape, np.float32)
+        for action, words in ((None, "has shape ()"), (good[:1], "has shape (1,)"), (good * np.nan, "is nan")):
+            with pytest.raises(ValueError, match=re.escape(f"action of {agent}") + ".*" + re.escape(words)):
+                env.step(action)
+            assert env.agent_selection == agent, "it is still its turn"
+        env.step(good)
+        assert env.agent_selection != agent
 
     def test_equals_stepping_the_simulator(self, env):
         sim = Simulator(GridConfig.load("community-5", **SHORT))

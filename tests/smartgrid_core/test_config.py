@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -155,6 +156,18 @@ def test_a_prosumer_sits_where_the_configuration_says(quick_profiles: None) -> N
         Simulator(community(2, {"bus": "mv"}))
 
 
+def test_devices_are_checked(quick_profiles: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    with pytest.raises(ConfigError, match="device = 'foo': torch knows no such device; use cpu, cuda or cuda:1"):
+        Simulator(community(2), device="foo")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device = 'cuda': torch sees no CUDA GPU here; use cpu"):
+        Simulator(community(2), device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="device = 'cuda:3': torch sees 1 CUDA GPUs here"):
+        Simulator(community(2), device="cuda:3")
+
+
 def test_arguments_of_the_simulator_are_checked(quick_profiles: None) -> None:  # noqa: F811
     config = community(2)
     with pytest.raises(ConfigError, match="GiB"):
@@ -177,6 +190,27 @@ def test_arguments_of_the_simulator_are_checked(quick_profiles: None) -> None:  
         sim.reset(mask=torch.tensor([True]), state=state)
     with pytest.raises(ConfigError, match="seed"):
         sim.reset(seed=[1, 2])
+    for wrong in ("a", [0, "a", 1], 2**70):
+        with pytest.raises(ConfigError, match=r"seed = .*expected a whole number, or a list"):
+            sim.reset(seed=wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="seed = 'a'"):
+        Simulator(config, seed="a")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="config = None: expected a GridConfig, or the name or path"):
+        Simulator(None)  # pyright: ignore[reportArgumentType]
+    for action, kind in ((np.zeros((3, 2, 2)), "ndarray"), (None, "NoneType")):
+        with pytest.raises(ValueError, match=f"action is a {kind}: expected a tensor"):
+            sim.step(state, action)  # pyright: ignore[reportArgumentType]
+    other, _ = Simulator(config, num_grids=2).reset()
+    said = "state holds 2 grids of 2 agents, this simulator 3 of 2"
+    for use in (
+        lambda: sim.step(other, torch.zeros(3, 2, 2)),
+        lambda: sim.reset(mask=torch.tensor([True, False, False]), state=other),
+        lambda: sim.perturb(other),
+    ):
+        with pytest.raises(ValueError, match=said):
+            use()
+    with pytest.raises(ValueError, match="state is a tuple: expected the State"):
+        sim.step(sim.reset(), torch.zeros(3, 2, 2))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="weight"):
         sim.set_reward_weights(kindness=1.0)
     with pytest.raises(ConfigError, match="weight"):

@@ -133,3 +133,9 @@ def test_what_cannot_be_caused_is_refused(quick_profiles: None) -> None:  # noqa
     compiled = Simulator(config(), seed=1, compile=True)
     with pytest.raises(ConfigError, match="compile=False"):
         compiled.perturb(state, [event("cloud")], [4])
+
+
+def test_events_need_a_duration_each() -> None:
+    sim = Simulator(config())
+    with pytest.raises(ConfigError, match="steps holds 0 durations for 1 events: give one for each"):
+        sim.perturb(sim.reset()[0], [event("cloud")], [])

@@ -164,6 +164,18 @@ def test_what_would_change_what_is_learned_is_refused(
     assert (tmp_path / "run/config.json").read_bytes() == before
 
 
+def test_another_scenario_is_named_and_not_spelt_out(tmp_path: Path) -> None:
+    """rural-lv differs from community-5 in all of its prosumers: 3,000 characters of nested tables."""
+    before, other = Settings(TrainConfig(), community_5()), Settings(TrainConfig(), GridConfig.load("rural-lv"))
+    with pytest.raises(ConfigError, match=r"scenario\.name = 'community-5', now 'rural-lv'") as error:
+        check(tmp_path, before, other)
+    assert len(str(error.value)) < 400
+    same_name = before._replace(scenario=other.scenario.model_copy(update={"name": "community-5"}))
+    with pytest.raises(ConfigError, match=r"scenario\..* entries, now .* and \d+ more: what is learned") as error:
+        check(tmp_path, before, same_name)
+    assert len(str(error.value)) < 1000
+
+
 @pytest.mark.usefixtures("unvalidated")
 @pytest.mark.parametrize("fields", [{"qmix": SMALL["qmix"] | {"replay": 80}}, {"qmix": SMALL["qmix"] | {"mixing": 8}}])
 def test_another_memory_is_refused_before_anything_is_written(tmp_path: Path, fields: dict[str, Any]) -> None:

@@ -87,3 +87,20 @@ def test_a_device_nothing_can_be_computed_on_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(TrainingError, match="'cuda:7': torch sees 2 CUDA GPUs here, cuda:0 to cuda:1"):
         resolve_device("cuda:7")
     assert [str(resolve_device(name)) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+
+
+def test_a_folder_no_run_can_be_in_is_refused_before_anything_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    for out, words in (
+        (tmp_path / "run", "already holds a run: add --resume to continue it, or give another folder with --out"),
+        (tmp_path / "file/x/y", f"{tmp_path / 'file'} is no folder; give another folder with --out"),
+        (Path("/dev/null/x"), "error: --out /dev/null/x: /dev/null is no folder; give another folder with --out"),
+    ):
+        assert train_main(["--device", "cpu", "--out", str(out)]) == 2
+        said = capsys.readouterr()
+        assert words in said.err
+        assert said.out == ""
