@@ -38,7 +38,7 @@ class TeamValue(nn.Module):
 
     def forward(self, obs: Tensor, choice: Tensor) -> Tensor:
         """The team's value [M] of levels chosen [M, N, A] for observations [M, N, O]."""
-        own = self.actor(obs).gather(-1, choice[..., None]).sum(-2)  # [M, N, 1]
+        own = self.actor(obs).gather(-1, choice.long()[..., None]).sum(-2)  # [M, N, 1]
         network = self.actor.network
         seen = ((obs - network.mean) * network.inverse_spread).clamp(-5.0, 5.0)
         return self.mixer(own, seen.mean(-2) if self.shared else seen.flatten(-2))[..., 0]

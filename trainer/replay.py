@@ -12,7 +12,7 @@ class Transitions(NamedTuple):
     """M decisions of whole communities."""
 
     obs: Tensor  # [M, N, O]
-    choice: Tensor  # [M, N, A] level of every entry of the action
+    choice: Tensor  # [M, N, A] uint8 level of every entry of the action
     reward: Tensor  # [M] of the team
     next_obs: Tensor  # [M, N, O] before any reset: the time limit is no end
 
@@ -69,8 +69,7 @@ class Replay:
     def sample(self, size: int, generator: torch.Generator) -> Transitions:
         """Decisions drawn with replacement."""
         rows = torch.randint(len(self), (size,), generator=generator).to(self.data.reward.device)
-        drawn = Transitions(*(kept[rows] for kept in self.data))
-        return drawn._replace(choice=drawn.choice.long())
+        return Transitions(*(kept[rows] for kept in self.data))
 
     def state_dict(self) -> dict[str, Any]:
         """What was stored, and where the ring stands."""

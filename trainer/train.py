@@ -119,13 +119,12 @@ class Training:
     def _run(self) -> None:
         saved = distributed.dealt(self._open)
         if saved is not None:
-            told = snapshot.put_back(self, saved)
+            self.news = [snapshot.put_back(self, saved), *self.changes]
             self.over = self.config.what_is_over(self.iteration, self.seconds, self.stale)
             if self.over:  # the settings of the run stay as well: those given now took no effect
                 say(f"nothing left to do: {self.over}")
                 return
             distributed.by_first(self._take_over)
-            self.news = [told, *self.changes]
         with (
             event_writer(self.folder.path, self.env_steps) as board,
             TrainingProgress(self) as bar,
