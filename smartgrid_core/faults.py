@@ -47,7 +47,7 @@ def _expected(fault: Any, model: type[BaseModel]) -> str:
         case "missing":
             return "required but missing"
         case "tuple_type" | "list_type":
-            return "expected a list in brackets, such as [64,64] of numbers"
+            return "expected a list, in brackets"
     return fault["msg"].removeprefix("Value error, ")
 
 

@@ -79,7 +79,7 @@ class Network(nn.Module):
 
     residents: Tensor
     agent_bus: Tensor
-    ways: Tensor  # [n, M] 1 where a branch lies between a bus and the slack
+    ways: Tensor  # [n, M] 1 where a branch lies between a bus and the slack; without power flow alone
 
     def __init__(self, config: NetworkConfig, feeder: Feeder, agent_bus: np.ndarray):
         super().__init__()
@@ -95,7 +95,8 @@ class Network(nn.Module):
         for bus, count in enumerate(counts):
             residents[bus, :count] = np.flatnonzero(position.reshape(-1) == bus)
         self.register_buffer("residents", torch.from_numpy(residents.T.reshape(-1)).int())
-        self.register_buffer("ways", torch.from_numpy(np.asarray(feeder.path).T.copy()).to(torch.float32))
+        if not config.power_flow:
+            self.register_buffer("ways", torch.from_numpy(np.asarray(feeder.path).T.copy()).to(torch.float32))
         self.register_buffer("agent_bus", torch.from_numpy(agent_bus).int())
 
     def forward(

@@ -112,13 +112,18 @@ def build_actor(about: Mapping[str, Any]) -> Actor:
     """The untrained actor that a checkpoint's about.json describes.
 
     Raises:
-        ConfigError: written by an algorithm this version does not know.
+        ConfigError: written by an algorithm, or a form of it, that this version does not know.
     """
     kind = ACTORS.get(about["algorithm"])
     if kind is None:
         raise ConfigError(
             f"checkpoint of algorithm {about['algorithm']!r}: this version knows {', '.join(ACTORS)}; "
             "use the version that wrote it"
+        )
+    if kind is BranchingActor and "levels" not in about:
+        raise ConfigError(
+            "checkpoint of a qmix that chose from a menu of joint actions: this version chooses a level for every "
+            "entry; train it anew, or use the version that wrote it"
         )
     own = {"levels": about["levels"]} if kind is BranchingActor else {}
     shape = (about["num_agents"], about["observation_dim"], about["action_dim"], about["hidden"])

@@ -39,8 +39,9 @@ def misfit(about: Mapping[str, Any], scenario: str, there: Interface) -> str | N
             if about[dim] != len(actual):
                 field, trained, actual = dim, about[dim], len(actual)
             elif trained is not None:
-                k = next((k for k, name in enumerate(actual) if name != trained[k]), 0)
-                field, trained, actual = f"{field}[{k}]", trained[k], actual[k]
+                pairs = enumerate(zip(trained, actual, strict=False))
+                k, (trained, actual) = next(((k, (a, b)) for k, (a, b) in pairs if a != b), (0, (None, None)))
+                field = f"{field}[{k}]"
         if trained not in (None, actual):
             return f"was trained on {about['scenario']} with {field} = {trained}; {scenario} has {actual}"
     return None

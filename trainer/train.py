@@ -325,17 +325,14 @@ def resolve_device(name: str) -> torch.device:
     """The torch device a configuration names; `auto` takes cuda where there is one.
 
     Raises:
-        TrainingError: a GPU is asked for that is not there, or torch knows no such device or cannot use it.
+        ConfigError: a GPU is asked for that is not there, or torch knows no such device or cannot use it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = device_of(name, "use --device cpu, or auto")
-    except ConfigError as error:
-        raise TrainingError(str(error)) from None
+    device = device_of(name, "use --device cpu, or auto")
     if device.type not in ("cpu", "cuda"):
         try:
             torch.zeros(1, device=device).item()
         except (RuntimeError, NotImplementedError, AssertionError):
-            raise TrainingError(f"device = {name!r}: torch cannot compute there; use auto, cpu or cuda") from None
+            raise ConfigError(f"device = {name!r}: torch cannot compute there; use auto, cpu or cuda") from None
     return device

@@ -93,8 +93,7 @@ def csv_profiles(
 def _by_name(owners: list[str], agents: Sequence[str] | None) -> list[str]:
     """Owners of rows by their prosumers' names, also where the file calls them by their ids."""
     names, found = {f"agent_{index}": name for index, name in enumerate(agents or ())}, set(owners)
-    are_ids = found <= set(names) and not found <= set(agents or ())
-    return [names[owner] for owner in owners] if are_ids else owners
+    return [names[owner] for owner in owners] if found == set(names) and found != set(agents or ()) else owners
 
 
 def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | None) -> list[str]:
@@ -106,10 +105,12 @@ def _agent_names(table: CsvTable, owners: list[str], agents: Sequence[str] | Non
     names = list(agents)
     if not names or len(set(names)) != len(names):
         raise ProfileError(f"agents = {names}: expected at least one name, none twice")
-    missing = [name for name in names if name not in found]
+    ids = [f"agent_{index}" for index in range(len(names))]
+    wanted = ids if set(found) <= set(ids) and not set(found) & set(names) else names  # as the file calls them
+    missing = [name for name in wanted if name not in found]
     if missing:
         near = difflib.get_close_matches(missing[0], found, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near and wanted is names else ""
         raise ProfileError(
             f"{table.path}, column agent: no row for agent {missing[0]!r}; the file has {', '.join(found)}{hint}"
         )

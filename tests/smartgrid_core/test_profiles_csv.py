@@ -256,7 +256,7 @@ def test_agents_may_be_called_by_their_ids(tmp_path: Path):
     assert profiles.demand[:, 0].tolist() == [0.25, 0.0]
     named_so = _read(tmp_path, ids, agents=["agent_1", "agent_0"])
     assert named_so.demand[:, 0].tolist() == [0.0, 0.25], "names go before ids"
-    with pytest.raises(ProfileError, match="no row for agent 'pub'; the file has shop, home"):
+    with pytest.raises(ProfileError, match=r"no row for agent 'agent_2'; the file has agent_1, agent_0$"):
         _read(tmp_path, ids, agents=["home", "shop", "pub"])
     with pytest.raises(ProfileError, match="no row for agent 'home'; the file has agent_1, shop"):
         _read(tmp_path, _lines(datetime(2024, 1, 8), 28, agents=("agent_1", "shop")), agents=["home", "shop"])

@@ -24,6 +24,8 @@ def test_every_algorithm_has_an_actor() -> None:
     assert set(ACTORS) == set(ALGORITHMS)
     with pytest.raises(ConfigError, match="dqn"):
         build_actor({"algorithm": "dqn"})
+    with pytest.raises(ConfigError, match=r"menu of joint actions: .* train it anew"):
+        build_actor({"algorithm": "qmix", "transfer_level": 0.3})
 
 
 @pytest.mark.parametrize("algorithm", ["ippo", "shac"])
