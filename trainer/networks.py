@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainer import dense
 from trainer.distributed import moments
 
 PART = 512  # decisions evaluated at once without gradients on a CPU: what is between two layers stays in a core's cache
@@ -99,6 +100,10 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         decisions = x.reshape(-1, *x.shape[-2:])
+        if self._in_one_pass(x):
+            units = self.mean, self.inverse_spread
+            y = dense.evaluate(decisions.transpose(0, 1), self._weights(), units, decisions_first=True)
+            return y.transpose(0, 1).reshape(*x.shape[:-2], *y.shape[::2])
         parts = decisions.split(PART) if _comes_in_parts(decisions, 0) else (decisions,)
         y = [self.evaluate(self.read(part)).transpose(0, 1) for part in parts]
         whole = torch.cat(y) if len(y) > 1 else y[0]
@@ -118,6 +123,8 @@ class StackedMLP(nn.Module):
 
     def evaluate(self, inputs: Tensor) -> Tensor:
         """Outputs [N, M, O] for inputs as `read` gives them."""
+        if self._in_one_pass(inputs):
+            return dense.evaluate(inputs, self._weights(), None)
         if _comes_in_parts(inputs, 1):
             return torch.cat([self.evaluate(part) for part in inputs.split(PART, 1)], 1)
         if self.identity is None:
@@ -128,6 +135,12 @@ class StackedMLP(nn.Module):
         for layer in self.layers[1:]:
             y = layer(F.silu(y, inplace=not torch.is_grad_enabled()))
         return y.view(self.num_agents, -1, y.shape[-1])
+
+    def _in_one_pass(self, x: Tensor) -> bool:
+        return self.identity is None and dense.applies(x)
+
+    def _weights(self) -> list[tuple[Tensor, Tensor]]:
+        return [(layer.weight, layer.bias) for layer in self.layers]  # pyright: ignore[reportReturnType]
 
 
 def _comes_in_parts(x: Tensor, dim: int) -> bool:

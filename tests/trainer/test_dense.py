@@ -1,0 +1,170 @@
+"""Networks evaluated in one pass in C++, against the operations they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from smartgrid_core.fused import build
+from smartgrid_core.fused.cpp import HEADER
+from trainer import dense
+from trainer.networks import CentralCritic, StackedMLP
+
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")
+
+WITHOUT_AVX = "#undef __AVX512F__\n#undef __AVX__\n" + HEADER
+HEADERS = {
+    "this machine's": HEADER,
+    "4 numbers": WITHOUT_AVX,
+    "16 numbers": WITHOUT_AVX.replace("#else\n#define W 4", "#else\n#define W 16"),
+}
+Layers = list[tuple[Tensor, Tensor]]
+
+
+@pytest.fixture(params=list(HEADERS))
+def vectors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Registers of every width, wherever the tests run."""
+    monkeypatch.setattr(dense, "HEADER", HEADERS[request.param])
+    _forget()
+    yield request.param
+    _forget()
+
+
+def _forget() -> None:
+    dense._library.cache_clear()
+    dense._lane.cache_clear()
+
+
+def plain(x: Tensor, layers: Layers, units: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """The same by torch's operations."""
+    if units is not None:
+        x = ((x.transpose(0, 1) - units[0]) * units[1]).clamp(-5, 5).transpose(0, 1)
+    y = x.expand(len(layers[0][0]), -1, -1)
+    for k, (weight, bias) in enumerate(layers):
+        y = torch.baddbmm(bias, F.silu(y) if k else y, weight)
+    return y
+
+
+def networks(agents: int, *widths: int) -> Layers:
+    return [
+        (torch.randn(agents, a, b).div_(a**0.5).requires_grad_(), torch.randn(agents, 1, b).requires_grad_())
+        for a, b in pairwise(widths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("agents", "rows", "widths"),
+    [
+        (5, 512, (41, 64, 64, 3)),
+        (3, 1, (13, 20, 1)),
+        (2, 97, (7, 5)),
+        (4, 200, (33, 48, 31, 16, 8)),
+        (1, 13, (1, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize("alike", [False, True], ids=["own inputs", "common inputs"])
+@pytest.mark.parametrize("standardised", [False, True], ids=["as they are", "standardised"])
+def test_outputs_and_gradients_equal_the_operations(
+    vectors: str, agents: int, rows: int, widths: tuple[int, ...], alike: bool, standardised: bool
+) -> None:
+    torch.manual_seed(0)
+    layers, read = networks(agents, *widths), 1 if alike else agents
+    x = (3 * torch.randn(rows, read, widths[0])).requires_grad_()  # decisions first: agents lie apart
+    units = (torch.randn(read, widths[0]), 0.5 + 2 * torch.rand(read, widths[0])) if standardised else None
+    ours = dense.evaluate(x.transpose(0, 1), layers, units, decisions_first=rows % 2 == 0)
+    theirs = plain(x.transpose(0, 1), layers, units)
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    wanted = [x, *(p for layer in layers for p in layer)]
+    along = torch.randn_like(theirs)
+    for a, b in zip(*(torch.autograd.grad(y, wanted, along) for y in (ours, theirs)), strict=True):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= 3e-6 * (1 + b.abs().max())
+    with torch.no_grad():
+        assert torch.equal(dense.evaluate(x.transpose(0, 1), layers, units), ours)
+
+
+def test_extreme_values_pass_as_they_would() -> None:
+    layers = networks(1, 1, 1, 1)
+    with torch.no_grad():
+        for weight, bias in layers:
+            weight.fill_(1.0)
+            bias.zero_()
+    x = torch.tensor([-1e30, -200.0, -88.0, -20.0, -1e-30, 0.0, 1e-30, 20.0, 88.0, 200.0, 1e30, torch.inf, torch.nan])
+    x = x.view(1, -1, 1).requires_grad_()
+    y = dense.evaluate(x, layers, None)
+    torch.testing.assert_close(y, F.silu(x), rtol=1e-6, atol=1e-7, equal_nan=True)
+    y.sum().backward()
+    slope = torch.autograd.grad(F.silu(x).sum(), x)[0]
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad[:, :-2], slope[:, :-2], rtol=1e-6, atol=1e-7)
+    nothing = dense.evaluate(x.detach(), layers, (torch.zeros(1, 1), torch.ones(1, 1)))
+    assert nothing[0, -1].isnan()  # no bound hides it
+
+
+def test_a_decision_depends_on_nothing_beside_it() -> None:
+    """Not on the batch it is made in nor on the number of threads, to the last bit; nor do gradients on threads."""
+    torch.manual_seed(0)
+    layers, x, threads = networks(3, 41, 64, 3), torch.randn(3, 1000, 41), torch.get_num_threads()
+
+    def results(count: int) -> list[Tensor]:
+        torch.set_num_threads(count)
+        y = dense.evaluate(x, layers, None)
+        return [y, *torch.autograd.grad(y.square().sum(), [p for layer in layers for p in layer])]
+
+    try:
+        one, two = results(1), results(2)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    for part in (slice(0, 1), slice(3, 100), slice(517, 1000)):
+        assert torch.equal(dense.evaluate(x[:, part], layers, None), one[0][:, part])
+
+
+def test_arrangements_of_memory() -> None:
+    """Columns apart, gradients of a sum, which lie nowhere, and weights that are views."""
+    torch.manual_seed(0)
+    layers = [
+        (w.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_(), b) for w, b in networks(2, 6, 9, 4)
+    ]
+    x = torch.randn(2, 6, 50).transpose(1, 2)
+    wanted = [p for layer in layers for p in layer]
+    ours, theirs = (torch.autograd.grad(f(x, layers, None).sum(), wanted) for f in (dense.evaluate, plain))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["own", "central"])
+def test_networks_are_the_same_either_way(kind: str) -> None:
+    torch.manual_seed(0)
+    network = StackedMLP(4, 11, 2, (16, 16), final_gain=1.0) if kind == "own" else CentralCritic(4, 11, (16, 16))
+    data = torch.randn(3, 40, 4, 11) * 4 + 1
+    network.standardise(data)
+    obs = data.clone().requires_grad_()
+    y = network(obs)
+    gradient = torch.autograd.grad(y.square().sum(), obs)[0]
+    with dense.operation_by_operation():
+        assert not dense.applies(obs)
+        z = network(obs)
+        torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradient, torch.autograd.grad(z.square().sum(), obs)[0], rtol=1e-4, atol=1e-4)
+        read = network.evaluate(network.read(obs))
+    torch.testing.assert_close(network.evaluate(network.read(obs)), read, rtol=1e-5, atol=1e-5)
+
+
+def test_where_it_does_not_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other numbers, devices that are not there, nothing at all, and machines without a compiler."""
+    network, x = StackedMLP(2, 3, 1, (4,), final_gain=1.0), torch.randn(5, 2, 3)
+    assert dense.applies(x)
+    assert not dense.applies(x.double())
+    assert not dense.applies(x.to("meta"))
+    assert network(x[:0]).shape == (0, 2, 1)
+    expected = network(x)
+    monkeypatch.setattr(dense, "_library", lambda: None)
+    assert not dense.applies(x)
+    torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
