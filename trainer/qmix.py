@@ -56,7 +56,7 @@ class Qmix:
         self.target = copy.deepcopy(self.value).requires_grad_(False)
         self.parameters = list(self.value.parameters())
         self.size = sum(p.numel() for p in self.parameters)
-        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.endings = Endings(sim, config.horizon, self.hold)
         self.replay = Replay(own.replay, sim.num_grids, n, o, sim.action_dim, sim.device)
         self.kept_bytes = self.replay.nbytes

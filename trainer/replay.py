@@ -69,7 +69,7 @@ class Replay:
     def sample(self, size: int, generator: torch.Generator) -> Transitions:
         """Decisions drawn with replacement."""
         rows = torch.randint(len(self), (size,), generator=generator).to(self.data.reward.device)
-        return Transitions(*(kept[rows] for kept in self.data))
+        return Transitions(*(kept.index_select(0, rows) for kept in self.data))
 
     def state_dict(self) -> dict[str, Any]:
         """What was stored, and where the ring stands."""

@@ -59,8 +59,8 @@ class Shac:
         )
         self.activation_bytes = max(acting, self.critic.bytes_for(min(batch, rows), graph=True))
         betas = config.shac.adam_betas
-        self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5)
+        self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5, fused=True)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5, fused=True)
         self.learning_reward = LearningReward(config, sim, config.gamma ** (1 / self.hold))
         self.reward_scale = torch.ones((), device=device)
         self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
