@@ -86,8 +86,8 @@ def learning(
     Args:
         algorithms: to train.
         scenarios: to train on.
-        variants: of the scenarios: default, cost-only, no-cooperation, cooperation-heavy, stability-heavy, no-links,
-            perfect-forecast, shared.
+        variants: of scenario or training: default, cost-only, no-cooperation, cooperation-heavy, stability-heavy,
+            no-links, perfect-forecast, own-credit, team-credit, shared.
         seeds: runs of each.
         jobs: of them side by side, one thread each.
         minutes: of training a seed; by default 4 for shac and 5 for the others.

@@ -40,6 +40,16 @@ def decision_us(scenario: GridConfig, run: Path) -> dict[str, Any]:
     return {"grids": GRIDS, "policy_us": policy_us, "mpc": MPC, "mpc_us": mpc_us, "planned": PLANNED, "ratio": ratio}
 
 
+def times_a_plan(case: dict[str, Any]) -> float:
+    """How many of the policy's decisions, each for as long as it holds an action, one plan of an hour costs.
+
+    Args:
+        case: a record of `benchmarks learning` with its decision and settings.
+    """
+    held_h, planned_h = case["settings"]["train"]["hold_h"], 1.0
+    return case["decision"]["ratio"] * planned_h / held_h
+
+
 @torch.no_grad()
 def _policy_us(scenario: GridConfig, run: Path) -> float:
     policy, sim = load_policy(run), Simulator(scenario, 32)

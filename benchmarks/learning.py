@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.decisions import decision_us
-from benchmarks.machine import COMMIT, wide
+from benchmarks.machine import COMMIT, cpu_model, wide
 from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 from trainer.config import TrainConfig, load_train_config, scaled_to
@@ -123,7 +123,7 @@ def run(
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
                     "command": shown(command),
-                    "trained": _time_of(out / name / "seeds.json"), "scored_at": COMMIT,
+                    "trained": _time_of(out / name / "seeds.json"), "trained_on": cpu_model(), "scored_at": COMMIT,
                     "settings": _stored(out / name),
                 }  # fmt: skip
                 case["decision"] = decision_us(adapted, out / name)
@@ -194,8 +194,10 @@ def merged(path: Path | None, cases: Sequence[dict[str, Any]]) -> list[dict[str,
 
     Baselines are taken anew for all of them.
     """
-    earlier = json.loads(path.read_text(encoding="utf-8"))["cases"] if path is not None and path.is_file() else []
-    now = {_key(case) for case in cases}
+    now, earlier = {_key(case) for case in cases}, []
+    if path is not None and path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        earlier = [{"trained_on": content["machine"]["cpu"]} | case for case in content["cases"]]  # told by case since
     kept = [case | {"baselines": baselines(case["settings"]["scenario"])} for case in earlier if _key(case) not in now]
     return sorted(kept + list(cases), key=_key)
 

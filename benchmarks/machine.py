@@ -37,7 +37,7 @@ def describe_machine(device: torch.device | None = None, programs: Sequence[str]
     """
     return {
         "time": BEGUN.isoformat(timespec="seconds"),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "logical_cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device is not None and device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
@@ -89,7 +89,8 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor, as the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.decisions import times_a_plan
 from benchmarks.learning import VARIANTS, changed_since
 from benchmarks.report.markdown import Case, fixed, table
 
@@ -31,7 +32,8 @@ def _when(case: Case) -> str:
     """When it was trained, and which settings have changed since."""
     changed = changed_since(case)
     since = f"; {', '.join(f'`{name}`' for name in changed)} changed since" if changed else ""
-    return f"trained {case['trained'][:10]}{since}"
+    where = f" on {case['trained_on']}" if "trained_on" in case else ""
+    return f"trained {case['trained'][:10]}{where}{since}"
 
 
 def _differences(cases: list[Case]) -> list[str]:
@@ -73,11 +75,12 @@ def _learner(case: Case) -> list[str]:
 
 
 def _decision(case: Case) -> str:
-    d = case["decision"]
+    d, plans = case["decision"], times_a_plan(case)
+    held = "" if plans == d["ratio"] else f"; it decides every step, and a plan of an hour costs {plans:,.0f} decisions"
     return (
         f"- A step's decision of a community takes {case['algorithm']} {d['policy_us']:.2g} µs of a core in a batch "
         f"of {d['grids']:,}, and {d['mpc']} {d['mpc_us']:,.0f} in one of {d.get('planned', 1)}: "
-        f"{d['ratio']:,.0f} times as long."
+        f"{d['ratio']:,.0f} times as long{held}."
     )
 
 

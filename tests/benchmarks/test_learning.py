@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import learning
 from benchmarks.__main__ import main
+from benchmarks.decisions import times_a_plan
 from benchmarks.learning_plot import plot_learning
 from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
@@ -35,6 +36,8 @@ def test_what_is_trained_is_scored_kept_and_drawn(
     assert "--links.topology" in case["command"]
     assert case["settings"]["train"]["num_grids"] == 4
     assert case["settings"]["scenario"]["links"]["topology"] == "none"
+    assert case["trained_on"]
+    assert times_a_plan(case) == pytest.approx(4 * case["decision"]["ratio"])  # every quarter of an hour
     assert "shac, 2 seeds" in capsys.readouterr().out
 
     monkeypatch.setattr(learning.subprocess, "run", lambda *_: pytest.fail("trained again"))
@@ -86,9 +89,10 @@ def test_results_grow_case_by_case(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "learning.json"
     assert learning.merged(path, [case("ippo", "default", 1)]) == [case("ippo", "default", 1)]
     earlier = [case("ippo", "default", 1), case("shac", "cost-only", 2) | {"baselines": ["of the time"]}]
-    path.write_text(json.dumps({"cases": earlier}))
+    path.write_text(json.dumps({"machine": {"cpu": "another"}, "cases": earlier}))
     again = learning.merged(path, [case("ippo", "default", 3), case("mappo", "default", 4)])
-    assert again == [case("ippo", "default", 3), case("mappo", "default", 4), case("shac", "cost-only", 2)]
+    kept = case("shac", "cost-only", 2) | {"trained_on": "another"}
+    assert again == [case("ippo", "default", 3), case("mappo", "default", 4), kept]
 
 
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
