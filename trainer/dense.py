@@ -35,6 +35,11 @@ def operation_by_operation() -> Iterator[None]:
         _PLAIN.reset(token)
 
 
+def prepare() -> None:
+    """Compile `dense.cpp`, once a machine, while nobody waits for a decision or counts the time."""
+    _library()
+
+
 def applies(x: Tensor) -> bool:
     """Whether inputs like these can be evaluated here."""
     return (

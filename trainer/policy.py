@@ -12,6 +12,7 @@ from torch import Tensor
 
 from smartgrid_core import GridConfig, Simulator, State
 from smartgrid_core.errors import ConfigError
+from trainer import dense
 from trainer.actors import Actor, build_actor, load_weights
 from trainer.exported import SUFFIXES, load_exported
 from trainer.files import damage_told
@@ -46,6 +47,8 @@ class PolicyController:
                 f"or give the scenario step_minutes = {fitting}"
             )
         self._hold, self._held, self._clock = hold, None, 0
+        if sim.device.type == "cpu":
+            dense.prepare()
 
     @torch.no_grad()
     def act(self, state: State, obs: Tensor) -> Tensor:

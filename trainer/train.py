@@ -16,7 +16,7 @@ from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.devices import device_of
 from smartgrid_core.errors import ConfigError, UserError
 from smartgrid_core.types import RewardParts
-from trainer import distributed, resuming, snapshot
+from trainer import dense, distributed, resuming, snapshot
 from trainer.config import TrainConfig, check_batch
 from trainer.interface import interface_of
 from trainer.learner import Collected, make_learner
@@ -198,6 +198,8 @@ class Training:
             return
         if note := distributed.by_first(self.validation.prepare).note:
             bar.message(note)
+        if self.device.type == "cpu":
+            dense.prepare()
         if self.config.compile:
             start = time.perf_counter()
             bar.message("compiling the step (the next run finds it in the cache) …")
