@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from smartgrid_core import rng
 from smartgrid_core.config import GridConfig, ProsumerConfig, middle
+from smartgrid_core.errors import ConfigError
 from smartgrid_core.links import Links
 from smartgrid_core.profiles.types import Profiles
 from smartgrid_core.types import Params
@@ -81,6 +82,26 @@ def _solar_factor(agent: ProsumerConfig) -> tuple[float, float]:
 
 def _column(values: list[float], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+
+def change_weights(target: Tensor, names: Sequence[str], weights: dict[str, float], normalise: bool) -> None:
+    """Set some of the weights in place, where a captured step reads them.
+
+    Args:
+        target: [len(names)]; weights: by name; normalise: to the sum 1.
+
+    Raises:
+        ConfigError: an unknown name, a weight that is no number ≥ 0, or nothing left to normalise.
+    """
+    values = dict(zip(names, target.tolist(), strict=True))
+    for name, value in weights.items():
+        if name not in values or not 0 <= value < float("inf"):
+            raise ConfigError(f"weight {name} = {value}: expected a number ≥ 0 for one of {', '.join(names)}")
+        values[name] = float(value)
+    total = sum(values.values()) if normalise else 1.0
+    if total <= 0:
+        raise ConfigError("all weights are 0: at least one must be positive")
+    target.copy_(torch.tensor([values[n] / total for n in names], device=target.device))
 
 
 class _Drawer:

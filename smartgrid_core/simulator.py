@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smartgrid_core import observations, rng
+from smartgrid_core import given, observations, rng
 from smartgrid_core.compiled import Compiled, collected, graph_of
 from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.devices import device_of
@@ -23,7 +23,7 @@ from smartgrid_core.links import action_names, build_links
 from smartgrid_core.memory import require_memory
 from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
 from smartgrid_core.outcome import OF_STATE, OnePass, Outcome, unfold
-from smartgrid_core.params import build_params
+from smartgrid_core.params import build_params, change_weights
 from smartgrid_core.perturbations import cause
 from smartgrid_core.precision import check_precision
 from smartgrid_core.prefetch import Prefetch, Upcoming
@@ -86,10 +86,8 @@ class Simulator:
         self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
         self.num_grids, self.device, self.split = num_grids, device_of(device), split
         self.auto_reset, self.first_grid = auto_reset, first_grid
-        if not isinstance(num_grids, int) or num_grids < 1:
-            raise ConfigError(f"num_grids = {num_grids!r}: expected a whole number ≥ 1")
-        if not isinstance(hold_steps, int) or hold_steps < 1:
-            raise ConfigError(f"hold_steps = {hold_steps!r}: expected a whole number ≥ 1")
+        given.check_count("num_grids", num_grids)
+        given.check_count("hold_steps", hold_steps)
         check_precision(self.config.network.power_flow)
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
@@ -190,19 +188,10 @@ class Simulator:
         (`Params`) is in new tensors afterwards, weights apart: a CUDA graph captured before goes on with the old ones.
         """
         ids = torch.arange(self.first_grid, self.first_grid + self.num_grids, device=self.device)
-        try:
-            seeds = torch.as_tensor(seed, dtype=torch.int64, device=self.device)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            raise ConfigError(f"seed = {seed!r}: expected a whole number, or a list of one for every grid") from None
-        if seeds.dim() == 0:
-            seeds = seeds.expand_as(ids)
-        elif seeds.shape != ids.shape:
-            raise ConfigError(
-                f"seed holds {seeds.shape[0]} values for num_grids = {self.num_grids}: give one or as many"
-            )
-        else:
+        seeds = given.seeds_of(seed, self.num_grids, self.device)
+        if seeds.dim():
             ids = torch.zeros_like(ids)
-        keys, old = rng.grid_keys(seeds, ids), getattr(self, "params", None)
+        keys, old = rng.grid_keys(seeds.expand_as(ids), ids), getattr(self, "params", None)
         self.key = keys if mask is None else torch.where(mask, keys, self.key)
         self.params: Params = build_params(self.config, self.table.profiles, self.links, self.key)
         if old is not None:  # weights changed by hand outlive a new seed, as the tensors a captured step holds
@@ -212,23 +201,11 @@ class Simulator:
 
     def set_reward_weights(self, **weights: float) -> None:
         """Change reward weights while running: stability, efficiency, cost, cooperation, each ≥ 0."""
-        self._set_weights(self.params.reward_weights, RewardParts._fields, weights, normalise=False)
+        change_weights(self.params.reward_weights, RewardParts._fields, weights, normalise=False)
 
     def set_stability_weights(self, **weights: float) -> None:
         """Change stability weights while running: voltage, loading, balance, reserve; normalised to sum 1."""
-        self._set_weights(self.params.stability_weights, StabilityParts._fields, weights, normalise=True)
-
-    @staticmethod
-    def _set_weights(target: Tensor, names: tuple[str, ...], weights: dict[str, float], normalise: bool) -> None:
-        values = dict(zip(names, target.tolist(), strict=True))
-        for name, value in weights.items():
-            if name not in values or not 0 <= value < float("inf"):
-                raise ConfigError(f"weight {name} = {value}: expected a number ≥ 0 for one of {', '.join(names)}")
-            values[name] = float(value)
-        total = sum(values.values()) if normalise else 1.0
-        if total <= 0:
-            raise ConfigError("all weights are 0: at least one must be positive")
-        target.copy_(torch.tensor([values[n] / total for n in names], device=target.device))
+        change_weights(self.params.stability_weights, StabilityParts._fields, weights, normalise=True)
 
     def reset(
         self, seed: int | Sequence[int] | None = None, mask: Tensor | None = None, state: State | None = None
@@ -243,12 +220,9 @@ class Simulator:
         Returns:
             state, obs [B, N, O].
         """
-        if mask is not None and state is None:
-            raise ValueError("reset(mask=…) resets a part of the grids and needs the state of the others: give state=…")
-        if mask is not None and mask.shape != (self.num_grids,):
-            raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{self.num_grids}], one entry a grid")
+        given.check_mask(mask, state, self.num_grids)
         if state is not None:
-            self._check_state(state)
+            given.check_state(state, self.num_grids, self.num_agents)
         if seed is not None:
             self.seed_grids(seed, mask)
         if mask is None:
@@ -290,7 +264,7 @@ class Simulator:
         """
         if len(events) != len(steps):
             raise ConfigError(f"steps holds {len(steps)} durations for {len(events)} events: give one for each")
-        self._check_state(state)
+        given.check_state(state, self.num_grids, self.num_agents)
         if self._is_compiled:
             raise ConfigError("perturb: a compiled step knows the scenario's events only; use compile=False")
         return self._read_present(cause(self.events, state, events, steps, self.config.steps_per_day))
@@ -308,17 +282,8 @@ class Simulator:
         Raises:
             ValueError: no tensor, or an action or state of other shapes or another device.
         """
-        if not isinstance(action, Tensor):
-            raise ValueError(f"action is a {type(action).__name__}: expected a tensor; torch.as_tensor(…) makes one")
-        self._check_state(state)
-        expected = (self.num_grids, self.num_agents, self.action_dim)
-        if action.shape != expected:
-            raise ValueError(
-                f"action has shape {tuple(action.shape)}: expected [{expected[0]} grids, {expected[1]} agents, "
-                f"{expected[2]} = {self.num_slots} link slots + 1 trade]"
-            )
-        if action.device != state.soc_kwh.device:
-            raise ValueError(f"action is on {action.device}, the state on {state.soc_kwh.device}: move one of them")
+        given.check_state(state, self.num_grids, self.num_agents)
+        given.check_action(action, state, self.action_dim)
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
         action = self._turned(action, state.soc_kwh.dtype)
         if self._prefetch is None or torch.compiler.is_compiling():
@@ -329,16 +294,6 @@ class Simulator:
         moved, out = unfold(state, self._advance(self.params, state, action, window.next()))
         self._prefetch.follow(self.params, moved)
         return moved, out._replace(final=partial(self._final_obs, self.params, out, window.last))
-
-    def _check_state(self, state: State) -> None:
-        if not isinstance(state, State):
-            raise ValueError(f"state is a {type(state).__name__}: expected the State that reset or step returned")
-        if state.soc_kwh.shape != (self.num_grids, self.num_agents):
-            grids, agents = state.soc_kwh.shape[0], state.soc_kwh.shape[-1]
-            raise ValueError(
-                f"state holds {grids} grids of {agents} agents, this simulator {self.num_grids} of {self.num_agents}: "
-                "give the one that its own reset or step returned"
-            )
 
     def _turned(self, action: Tensor, dtype: torch.dtype) -> Tensor:
         """Actions [B, N, A] as [A, N, B] in memory, in the same for every step where nobody else can hold it."""
