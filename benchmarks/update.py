@@ -20,7 +20,6 @@ from benchmarks.limits import GEMM_SIDE
 from benchmarks.stacks.stack import SCENARIO
 from smartgrid_core import Simulator
 from trainer.config import TrainConfig, load_train_config
-from trainer.dense import operation_by_operation
 from trainer.learner import Learner, make_learner
 
 
@@ -63,7 +62,7 @@ def filled(config: TrainConfig, device: torch.device) -> Learner:
 
 def flop(learner: Learner) -> int:
     """Operations of the matrix products of an update: two a product within them."""
-    with operation_by_operation(), FlopCounterMode(display=False) as counted:
+    with FlopCounterMode(display=False) as counted:
         learner.update(0.5)
     return counted.get_total_flops()
 

@@ -71,11 +71,14 @@ def hello(
 
 def _agents(sim: Simulator) -> list[HelloAgent]:
     places = _for_screens(agent_places(feeding_bus(sim.feeder), sim.agent_bus))
-    synthetic, p = sim.config.profiles.source == "synthetic", sim.params
+    p, source = sim.params, sim.config.profiles.source
+    of_middle = _relative_solar(sim)
     capacity, charge, trade = (x[:, 0].tolist() for x in (p.capacity_kwh, p.charge_kw, p.trade_kw))
     agents = []
     for i, agent in enumerate(sim.config.agents):
-        kwp = middle(agent.solar.capacity_kwp) if agent.solar else 0.0 if synthetic else None
+        kwp = 0.0 if source == "synthetic" else None  # of a CSV, data decide
+        if agent.solar and source != "csv":
+            kwp = round(middle(agent.solar.capacity_kwp) * of_middle[i], 4)
         agents.append(
             HelloAgent(
                 id=f"agent_{i}",
@@ -91,6 +94,12 @@ def _agents(sim: Simulator) -> list[HelloAgent]:
             )
         )
     return agents
+
+
+def _relative_solar(sim: Simulator) -> list[float]:
+    """What the run's seed drew of every prosumer's solar, as a multiple of the middle of its range."""
+    drawn, middles = sim.params.generation_scale[:, 0].tolist(), sim.table.profiles.generation_scale.tolist()
+    return [a / b if b else 1.0 for a, b in zip(drawn, middles, strict=True)]
 
 
 def _feeder(sim: Simulator) -> HelloFeeder:

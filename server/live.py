@@ -64,10 +64,7 @@ class LiveRun:
         """Take one step; an episode that ended before goes on as the next."""
         began = time.perf_counter()
         with torch.inference_mode():
-            if int(self.state.step) >= self.sim.config.episode_steps:
-                self.state, self._obs = self.sim.reset(state=self.state)
-                self.controller.start(self.sim, self.state)
-                self._active = []
+            self._go_on()
             before = self.state
             self.state, out = self.sim.step(before, self.controller.act(before, self._obs))
             self._obs = out.obs
@@ -76,6 +73,13 @@ class LiveRun:
             data, arrays = self._frames.build(before, out, self.totals, about, round(1e3 * (now - began), 3))
         self.episode, self.sim_time = data["episode"], data["sim_time"]
         return LiveFrame(data, now, lambda: binary(data, arrays))
+
+    def _go_on(self) -> None:
+        """Begin the next episode where one has ended."""
+        if int(self.state.step) >= self.sim.config.episode_steps:
+            self.state, self._obs = self.sim.reset(state=self.state)
+            self.controller.start(self.sim, self.state)
+            self._active = []
 
     def perturb(self, body: PerturbBody) -> None:
         """Cause an event from the next step on.
@@ -95,6 +99,7 @@ class LiveRun:
             magnitude = body.magnitude
             fields["import_adder_eur_per_kwh" if body.kind == "price_spike" else "factor"] = magnitude
         with torch.inference_mode():
+            self._go_on()  # or the event would be of the episode that is over
             self.state, self._obs = self.sim.perturb(self.state, [EventConfig.model_validate(fields)], [body.steps])
         self._active.append(Perturbation(kind=body.kind, magnitude=magnitude, branch=branch, steps_left=body.steps))
 

@@ -28,10 +28,14 @@ def seeds_of(seed: int | Sequence[int] | Tensor, num_grids: int, device: torch.d
     Raises:
         ConfigError: not a whole number, or another count of them.
     """
+    fault = f"seed = {seed!r}: expected a whole number, or a list of one for every grid"
     try:
-        seeds = torch.as_tensor(seed, dtype=torch.int64, device=device)
+        as_given = torch.as_tensor(seed, device=device)
+        seeds = as_given.to(torch.int64)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ConfigError(f"seed = {seed!r}: expected a whole number, or a list of one for every grid") from None
+        raise ConfigError(fault) from None
+    if as_given.is_floating_point() or as_given.is_complex():
+        raise ConfigError(fault)
     if seeds.dim() and seeds.shape != (num_grids,):
         raise ConfigError(f"seed holds {seeds.shape[0]} values for num_grids = {num_grids}: give one or as many")
     return seeds
@@ -45,6 +49,9 @@ def check_mask(mask: Tensor | None, state: State | None, num_grids: int) -> None
     """
     if mask is not None and state is None:
         raise ValueError("reset(mask=…) resets a part of the grids and needs the state of the others: give state=…")
+    if mask is not None and not (isinstance(mask, Tensor) and mask.dtype is torch.bool):
+        kind = str(mask.dtype) if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"mask is a {kind}: expected a tensor of bool, one entry a grid")
     if mask is not None and mask.shape != (num_grids,):
         raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [{num_grids}], one entry a grid")
 

@@ -38,6 +38,24 @@ def load_feeder(config: NetworkConfig) -> Feeder:
     return Feeder.from_csv(config.feeder)
 
 
+def require_island_unit(config: NetworkConfig, feeder: Feeder) -> None:
+    """Refuse islanding where nothing could hold all of the community's voltage.
+
+    An island's grid-forming unit stands at the low-voltage busbar, behind the branch at the slack bus that opens. With
+    several branches at the slack bus the others would be dead, while their prosumers went on trading.
+
+    Raises:
+        ConfigError: which feeder, and what to add.
+    """
+    at_slack = int(((feeder.from_bus == feeder.slack) | (feeder.to_bus == feeder.slack)).sum())
+    if config.power_flow and at_slack > 1:
+        raise ConfigError(
+            f"islanding on feeder {feeder.name}: {at_slack} branches leave its slack bus "
+            f"{feeder.bus_names[feeder.slack]}, and an island is what lies behind one; add the transformer as the one "
+            "branch between the slack bus and the busbar that the others leave from"
+        )
+
+
 def place_agents(feeder: Feeder, wanted: Sequence[str | int | None]) -> np.ndarray:
     """Bus index of every agent; those without a wish are spread evenly over the load buses.
 

@@ -95,8 +95,8 @@ def change_weights(target: Tensor, names: Sequence[str], weights: dict[str, floa
     """
     values = dict(zip(names, target.tolist(), strict=True))
     for name, value in weights.items():
-        if name not in values or not 0 <= value < float("inf"):
-            raise ConfigError(f"weight {name} = {value}: expected a number ≥ 0 for one of {', '.join(names)}")
+        if name not in values or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise ConfigError(f"weight {name} = {value!r}: expected a number ≥ 0 for one of {', '.join(names)}")
         values[name] = float(value)
     total = sum(values.values()) if normalise else 1.0
     if total <= 0:

@@ -56,8 +56,8 @@ def cause(drawn: Events, state: State, events: Sequence[EventConfig], steps: Seq
         ConfigError: a duration below 1 step, or a branch that is not there.
     """
     for event, count in zip(events, steps, strict=True):
-        if count < 1:
-            raise ConfigError(f"steps = {count}: an event lasts at least 1 step")
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(f"steps = {count!r}: an event lasts a whole number of steps, at least 1")
         if event.kind == "branch_outage" and (event.branch is None or event.branch >= drawn.num_branches):
             raise ConfigError(f"branch = {event.branch}: expected one of 1 … {drawn.num_branches - 1}")
     grids, device, kept, old = state.step.shape[0], state.step.device, tuple(events), drawn.by_hand

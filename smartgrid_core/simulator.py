@@ -21,7 +21,7 @@ from smartgrid_core.events import Events
 from smartgrid_core.fused.layout import turned
 from smartgrid_core.links import action_names, build_links
 from smartgrid_core.memory import require_memory
-from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents
+from smartgrid_core.network import Network, electrical_distance, load_feeder, place_agents, require_island_unit
 from smartgrid_core.outcome import OF_STATE, OnePass, Outcome, unfold
 from smartgrid_core.params import build_params, change_weights
 from smartgrid_core.perturbations import cause
@@ -91,6 +91,7 @@ class Simulator:
         check_precision(self.config.network.power_flow)
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
+        self._check_islands(self.config.events)
         agents = self.config.agents
         wanted = [a.bus if a.bus is not None else bus for a, bus in zip(agents, loaded.buses, strict=True)]
         self.agent_bus = place_agents(self.feeder, wanted)
@@ -225,8 +226,11 @@ class Simulator:
             given.check_state(state, self.num_grids, self.num_agents)
         if seed is not None:
             self.seed_grids(seed, mask)
+        by_hand = self.events.by_hand
         if mask is None:
             self.events.by_hand = None
+        elif by_hand is not None:  # a new seed begins with episode 0 again, which is not the one they belong to
+            self.events.by_hand = by_hand._replace(episode=torch.where(mask, -1, by_hand.episode))
         zero = torch.zeros(self.num_grids, dtype=torch.int32, device=self.device)
         episode = zero if state is None or seed is not None else state.episode + 1
         counters = (zero, zero) if state is None else (state.clamped, state.nonfinite)
@@ -260,14 +264,20 @@ class Simulator:
             state as of now, obs [B, N, O]. The state given stays as it was.
 
         Raises:
-            ConfigError: a duration missing or below 1, a branch that is not there, or a compiled simulator.
+            ConfigError: a duration missing or below 1, a branch that is not there, a feeder that is no island, or a
+                compiled simulator.
         """
         if len(events) != len(steps):
             raise ConfigError(f"steps holds {len(steps)} durations for {len(events)} events: give one for each")
         given.check_state(state, self.num_grids, self.num_agents)
+        self._check_islands(events)
         if self._is_compiled:
             raise ConfigError("perturb: a compiled step knows the scenario's events only; use compile=False")
         return self._read_present(cause(self.events, state, events, steps, self.config.steps_per_day))
+
+    def _check_islands(self, events: Sequence[EventConfig]) -> None:
+        if any(event.kind == "islanding" for event in events):
+            require_island_unit(self.config.network, self.feeder)
 
     def step(self, state: State, action: Tensor) -> tuple[State, StepResult]:
         """Take one step in every grid.

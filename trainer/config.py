@@ -100,11 +100,11 @@ class TrainConfig(_Settings):
     actions in levels), shac (gradients through the simulator)."""
     share_parameters: bool = False
     """One network for all prosumers, told apart by their index: for large or homogeneous communities."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)
     """Seed of networks, exploration and grids."""
     device: str = "auto"
     """torch device; auto takes cuda where there is one."""
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 keeps torch's choice."""
     warm_start: str | None = None
     """Run folder, checkpoint or shipped policy whose actors this run begins with; None: drawn weights."""

@@ -2,6 +2,7 @@
 // x, y and dy are [agents, rows, …] with strides of agents and rows; their last dimension is dense.
 #include "vector.h"
 #include <algorithm>
+#include <new>
 #include <vector>
 
 namespace {
@@ -17,6 +18,9 @@ F fused(F a, F b, F c) {
   return (F)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__AVX__) && defined(__FMA__)
   return (F)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__FP_FAST_FMAF)
+  for (int l = 0; l < W; ++l) a[l] = __builtin_fmaf(a[l], b[l], c[l]);
+  return a;
 #else
   return a * b + c;
 #endif
@@ -66,14 +70,14 @@ void product(long rows, long columns, long depth, const float* a, long row, long
   if (j < columns) strip<ROWS, 1>(rows, depth, a, row, step, b + j, ldb, start + j, lds, c + j, ldc);
 }
 
-// 1/(1 + e^-z): Cody and Waite's reduction, a polynomial of degree 6 for e^r, |r| <= ln 2 / 2.
+// 1/(1 + e^-z): Cody and Waite's reduction, a polynomial of degree 6 for e^r, |r| <= ln 2 / 2. Below -88 it is 0.
 F sigmoid(F z) {
   const F x = max_(min_(-z, splat(87.0f)), splat(-87.0f));
   const F shift = splat(12582912.0f), n = (x * 1.44269504f + shift) - shift;
   const F r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   F p = splat(1.0f / 720);
   for (float c : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = fused(p, r, splat(c));
-  return 1.0f / (1.0f + p * (F)((to_int_of_float(n) + 127) << 23));
+  return where_(lt_(z, splat(-88.0f)), F{}, 1.0f / (1.0f + p * (F)((to_int_of_float(n) + 127) << 23)));
 }
 
 void silu(const float* z, float* h, long size) {
@@ -114,8 +118,9 @@ struct Call {
   long widest(long from) const { return padded(*std::max_element(widths + from, widths + layers + 1)); }
 };
 
-// Parts that decisions are dealt into: the same whatever the number of threads, so that sums are, too.
-long parts_of(const Call& c) { return std::min(16l, std::max(1l, c.rows / (2 * BLOCK))); }
+// Parts that decisions are dealt into: the same whatever the number of threads, so that sums are, too; few where many
+// agents are tasks enough.
+long parts_of(const Call& c) { return std::max(1l, std::min(c.rows / (2 * BLOCK), (15 + c.agents) / c.agents)); }
 
 // Memory a thread uses again, one piece after another.
 struct Scratch {
@@ -131,7 +136,6 @@ struct Scratch {
   }
 };
 thread_local Scratch scratch;
-thread_local std::vector<float> sums;
 
 // A layer's weights and bias of one agent, padded with zeros to whole vectors where they must be.
 struct Layer {
@@ -252,11 +256,12 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
       dz = dh;
     }
     if (!dx) continue;
-    const float* inverse = c.mean ? c.inverse + agent * c.mean_agent : nullptr;
+    const float *mean = c.mean + agent * c.mean_agent, *inverse = c.mean ? c.inverse + agent * c.mean_agent : nullptr;
     for (long r = 0; r < rows; ++r) {
       float* to = dx + (agent * c.rows + at + r) * width;
-      const float *d = dz + r * padded(width), *within = x + r * row;
-      for (long i = 0; i < width; ++i) to[i] = !inverse ? d[i] : abs_(within[i]) < 5.0f ? d[i] * inverse[i] : 0.0f;
+      const float *d = dz + r * padded(width), *raw = c.x + agent * c.x_agent + (at + r) * c.x_row;
+      for (long i = 0; i < width; ++i)
+        to[i] = !inverse ? d[i] : abs_((raw[i] - mean[i]) * inverse[i]) <= 5.0f ? d[i] * inverse[i] : 0.0f;
     }
   }
 }
@@ -268,51 +273,65 @@ int threads_for(const Call& c, long tasks) {
   const long worth = each * c.rows * c.agents / 1000000;
   return (int)std::max(1l, std::min({c.threads, tasks, worth}));
 }
-}  // namespace
 
-// Outputs y for inputs x.
-extern "C" void forward(const Call* call, float* y, long y_agent, long y_row) {
-  const Call& c = *call;
+// Does every task, on some threads; false where memory ran out.
+template <class Task>
+bool all(const Call& c, const Task& task) {
   const long parts = parts_of(c), tasks = c.agents * parts;
+  bool enough = true;
 #pragma omp parallel for num_threads(threads_for(c, tasks)) schedule(static)
   for (long t = 0; t < tasks; ++t) {
     const long agent = t / parts, part = t % parts;
-    forward_part(c, agent, c.rows * part / parts, c.rows * (part + 1) / parts, y, y_agent, y_row);
+    try {
+      task(t, agent, c.rows * part / parts, c.rows * (part + 1) / parts);
+    } catch (const std::bad_alloc&) {
+#pragma omp atomic write
+      enough = false;
+    }
   }
+  return enough;
 }
 
-// Gradients by weights and biases (none where dweight is) and by inputs (none where dx is, [agents, rows, in]) of what
-// has the gradient dy by the outputs.
-extern "C" void backward(const Call* call, const float* dy, long dy_agent, long dy_row, float* dx,
-                         float* const* dweight, float* const* dbias) {
-  const Call& c = *call;
-  const long parts = parts_of(c), tasks = c.agents * parts, size = dweight ? sums_of(c) : 0;
-  if ((long)sums.size() < tasks * size) sums.resize(tasks * size);
-  float* all = sums.data();
-  const int threads = threads_for(c, tasks);
-#pragma omp parallel num_threads(threads)
-  {
-#pragma omp for schedule(static)
-    for (long t = 0; t < tasks; ++t) {
-      const long agent = t / parts, part = t % parts;
-      float* sum = size ? all + t * size : nullptr;
-      std::fill_n(sum, size, 0.0f);
-      backward_part(c, agent, c.rows * part / parts, c.rows * (part + 1) / parts, dy, dy_agent, dy_row, dx, sum);
-    }
-#pragma omp for schedule(static)
-    for (long agent = 0; agent < (size ? c.agents : 0); ++agent) {
-      float* first = all + agent * parts * size;
-      for (long part = 1; part < parts; ++part)
+// The sums of an agent's parts, as gradients of its weights and biases.
+void add_up(const Call& c, long agent, float* first, float* const* dweight, float* const* dbias) {
+  const long size = sums_of(c);
+  for (long part = 1; part < parts_of(c); ++part)
 #pragma GCC ivdep
-        for (long i = 0; i < size; ++i) first[i] += first[part * size + i];
-      for (long l = 0; l < c.layers; ++l) {
-        const long in = c.widths[l], out = c.widths[l + 1], wide = c.out(l);
-        for (long i = 0; i < in; ++i) std::copy_n(first + i * wide, out, dweight[l] + (agent * in + i) * out);
-        std::copy_n(first + in * wide, out, dbias[l] + agent * out);
-        first += (in + 1) * wide;
-      }
-    }
+    for (long i = 0; i < size; ++i) first[i] += first[part * size + i];
+  for (long l = 0; l < c.layers; ++l) {
+    const long in = c.widths[l], out = c.widths[l + 1], wide = c.out(l);
+    for (long i = 0; i < in; ++i) std::copy_n(first + i * wide, out, dweight[l] + (agent * in + i) * out);
+    std::copy_n(first + in * wide, out, dbias[l] + agent * out);
+    first += (in + 1) * wide;
   }
 }
+}  // namespace
 
 extern "C" long lane() { return W; }
+
+// Numbers that `backward` needs room for.
+extern "C" long sums_size(const Call* call) { return call->agents * parts_of(*call) * sums_of(*call); }
+
+// Outputs y for inputs x; false where memory ran out, as of `backward`.
+extern "C" bool forward(const Call* call, float* y, long y_agent, long y_row) {
+  return all(*call, [&](long, long agent, long begin, long end) {
+    forward_part(*call, agent, begin, end, y, y_agent, y_row);
+  });
+}
+
+// Gradients by weights and biases (none where sums is) and by inputs (none where dx is, [agents, rows, in]) of what
+// has the gradient dy by the outputs.
+extern "C" bool backward(const Call* call, const float* dy, long dy_agent, long dy_row, float* dx, float* sums,
+                         float* const* dweight, float* const* dbias) {
+  const Call& c = *call;
+  const long parts = parts_of(c), size = sums_of(c);
+  const bool enough = all(c, [&](long task, long agent, long begin, long end) {
+    float* sum = sums ? sums + task * size : nullptr;
+    if (sum) std::fill_n(sum, size, 0.0f);
+    backward_part(c, agent, begin, end, dy, dy_agent, dy_row, dx, sum);
+  });
+  if (!enough || !sums) return enough;
+#pragma omp parallel for num_threads(threads_for(c, c.agents)) schedule(static)
+  for (long agent = 0; agent < c.agents; ++agent) add_up(c, agent, sums + agent * parts * size, dweight, dbias);
+  return true;
+}

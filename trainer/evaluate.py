@@ -133,6 +133,7 @@ def evaluate_in_detail(
     needed = list(dict.fromkeys([*references, *names]))
     watch.plan(len(needed) + len(controllers), config.episode_steps)
     runner = _Runner(config, seeds, torch.device(device), watch)
+    runner.refuse_misfits(controllers)
     baselines: dict[str, Outcome] = {}
     for name in needed:
         episodes = seeds[:mpc_episodes] if name.startswith("mpc-") else seeds
@@ -215,6 +216,13 @@ class _Runner:
         self.sim = self._simulator(config, len(seeds))
         self.grid_only: Outcome | None = None
         self._fewer: Simulator | None = None
+
+    def refuse_misfits(self, controllers: Sequence[Controller]) -> None:
+        """Begin with every policy once: one that does not fit is refused before minutes go into baselines."""
+        policies = [c for c in controllers if c.kind == "policy"]
+        state = self.sim.reset(seed=self.seeds)[0] if policies else None
+        for policy in policies:
+            policy.start(self.sim, state)  # pyright: ignore[reportArgumentType]
 
     def baseline(self, name: str, seeds: list[int], cache: bool, anew: bool = False) -> Outcome:
         """A baseline's outcome, from the cache where it is there and not to be made anew."""

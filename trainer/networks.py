@@ -137,7 +137,7 @@ class StackedMLP(nn.Module):
         return y.view(self.num_agents, -1, y.shape[-1])
 
     def _in_one_pass(self, x: Tensor) -> bool:
-        return self.identity is None and dense.applies(x)
+        return self.identity is None and dense.applies(x, self._weights())
 
     def _weights(self) -> list[tuple[Tensor, Tensor]]:
         return [(layer.weight, layer.bias) for layer in self.layers]  # pyright: ignore[reportReturnType]

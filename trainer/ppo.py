@@ -78,7 +78,7 @@ class Ppo:
     def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Sampled action [B, N, A] and its log-probability [B, N]."""
         mean, std = self.actor(obs)
-        action = mean + std * torch.randn_like(mean)
+        action = mean + std * torch.randn(mean.shape, device=mean.device)  # in this order, however mean lies
         return action, normal_log_prob(action, mean, std)
 
     @torch.no_grad()

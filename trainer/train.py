@@ -147,7 +147,7 @@ class Training:
             self.interrupted = True
         while not (self.interrupted or self.progress >= 1.0 or self.on_plateau):
             self._iterate(board, bar)
-            self.interrupted = interruption.came()
+            self.interrupted = interruption.came() and self.progress < 1.0  # else it is over, and saved
         if self.interrupted:
             if self.saved_at != self.iteration:
                 self._stop_if_weights_broke()

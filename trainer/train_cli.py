@@ -85,6 +85,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from trainer.config import TrainConfig
     from trainer.train import Training
 
+    if arguments.out is not None and not str(arguments.out).strip("."):
+        raise ConfigError("--out is empty, or the folder you are in: name a folder of the run's own, e.g. runs/NAME")
     if arguments.warm_start is not None:
         overrides = {"warm_start": arguments.warm_start} | overrides
     named = {key: getattr(arguments, key) for key in ("algorithm", "device") if getattr(arguments, key) is not None}
@@ -284,7 +286,8 @@ def _announce(training: Any, ranks: int) -> None:
         f"{grids} on {sim.device}, {sim.observation_dim} observations, {sim.action_dim} actions, "
         f"{training.learner.size:,} weights\n"
         f"an iteration: {c.horizon} decisions of {c.hold_h:g} h = {training.steps_per_iteration:,} steps; "
-        + (f"ends after {c.max_minutes:g} min" if c.max_minutes else f"{c.iterations} iterations")
+        + (f"ends after {c.max_minutes:g} min, or " if c.max_minutes else "ends after ")
+        + f"{c.iterations:,} iterations"
         + f"\nmemory: about {sum(parts.values()) / 2**20:,.0f} MiB beside Python and torch ({memory})"
         + f"\nrun folder {training.folder.path}"
     )

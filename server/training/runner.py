@@ -81,13 +81,10 @@ class TrainingRunner:
         """Whether a training runs: ours, or one that an earlier server left detached."""
         if self._process is not None:
             return True
-        lock = FileLock(self._lock_file)
         try:
-            free = lock.acquire()
+            return FileLock(self._lock_file).is_held()
         except OSError:  # no lock can be kept here: no training either
             return False
-        lock.release()
-        return not free
 
     def _about(self) -> dict[str, Any] | None:
         about: Any = None

@@ -66,4 +66,9 @@ class ForecastConfig(Model):
         edges = self.window_edges_h
         if not edges or any(b <= a for a, b in pairwise(edges)) or edges[-1] > 168:
             raise ValueError(f"window_edges_h = {list(edges)}: expected increasing hours, at least one, at most 168")
+        if self.kind == "persistence" and edges[-1] > 24:
+            raise ValueError(
+                f"window_edges_h ends at {edges[-1]:g} h: persistence expects what was 24 hours before, which nobody "
+                "knows yet of hours further ahead; end at 24, or choose another kind"
+            )
         return self

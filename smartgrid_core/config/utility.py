@@ -110,4 +110,18 @@ class EventConfig(Model):
         within("duration_h", self.duration_h, 0.0, 8784.0, open_low=True)
         if self.kind == "cloud" and self.factor > 1:
             raise ValueError(f"factor = {self.factor} would make a cloud brighten the sun: expected 0 to 1")
+        for field, kinds in _EFFECTS.items():
+            neutral = EventConfig.model_fields[field].default
+            if self.kind in kinds and field not in self.model_fields_set:
+                raise ValueError(f"{field} is missing: without it a {self.kind} changes nothing")
+            if self.kind not in kinds and getattr(self, field) != neutral:
+                raise ValueError(
+                    f"{field} = {getattr(self, field)}: a {self.kind} has none; it is for {' and '.join(kinds)}"
+                )
         return self
+
+
+_EFFECTS = {  # which kinds of events a field is for
+    "import_adder_eur_per_kwh": ("price_spike",),
+    "factor": ("demand_surge", "cloud"),
+}

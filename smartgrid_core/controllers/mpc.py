@@ -60,6 +60,11 @@ class MpcController:
                 f"block_steps begins {self._blocks[: self._every]}: expected {self._every} single steps, one for each "
                 "step until the next plan"
             )
+        if self.forecast_kind == "persistence" and sum(self._blocks) > sim.config.steps_per_day:
+            raise ValueError(
+                f"block_steps reaches {sum(self._blocks)} steps ahead: persistence knows a day, "
+                f"{sim.config.steps_per_day} steps"
+            )
         # One model a grid, not one for all: a warm start carries over from plan to plan, and a grid's plans must
         # not depend on its neighbours in the batch.
         self._programs = [CommunityProgram(community, len(self._blocks)) for community in communities(sim)]

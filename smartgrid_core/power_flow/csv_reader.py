@@ -35,6 +35,8 @@ from .topology import Branch, Bus, assemble
 
 S_BASE_KVA = 100.0
 
+MOST_BRANCHES = 2000  # what a path from every bus to the slack is kept for takes their square
+
 
 @dataclass
 class _Row:
@@ -99,8 +101,24 @@ def read_csv(
 
 
 def _rows(path: Path) -> list[_Row]:
+    try:
+        rows = _read_rows(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FeederError(f"{path}: no CSV file in UTF-8 ({error}); save it as one") from None
+    if not rows:
+        raise FeederError(f"{path}: no branches; expected one row a branch below the column names")
+    for row in rows:
+        if row.values.setdefault("kind", LINE) not in KINDS and row.values["kind"]:
+            raise row.error("kind", f"one of {', '.join(KINDS)}")
+        row.values["kind"] = row.values["kind"] or LINE
+    return rows
+
+
+def _read_rows(path: Path) -> list[_Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, restkey="extra", restval="")
+        if any(";" in name for name in reader.fieldnames or ()):
+            raise FeederError(f"{path}, line 1: columns are separated by semicolons; separate them by commas")
         for column in ("from_bus", "to_bus"):
             if column not in (reader.fieldnames or ()):
                 raise FeederError(f"{path}, line 1: no column {column!r}; found {reader.fieldnames}")
@@ -109,12 +127,8 @@ def _rows(path: Path) -> list[_Row]:
             if "extra" in values:
                 raise FeederError(f"{path}, line {reader.line_num}: more cells than the first line has columns")
             rows.append(_Row(path, reader.line_num, {k: v.strip() for k, v in values.items()}))
-    if not rows:
-        raise FeederError(f"{path}: no branches; expected one row a branch below the column names")
-    for row in rows:
-        if row.values.setdefault("kind", LINE) not in KINDS and row.values["kind"]:
-            raise row.error("kind", f"one of {', '.join(KINDS)}")
-        row.values["kind"] = row.values["kind"] or LINE
+            if len(rows) > MOST_BRANCHES:
+                raise FeederError(f"{path}: more than {MOST_BRANCHES:,} branches, the most a feeder may have")
     return rows
 
 

@@ -102,7 +102,9 @@ def simbench_profiles(
 
     Several loads of a grid share one profile. Pool rows are therefore the profiles moved by whole multiples
     of four weeks within the 52 weeks, which keeps season (roughly), weekday and split; agents with the same
-    profile start at different rows. PV of a community moves together: its agents see the same clouds.
+    profile have different rows in each entry of the pool; as a prosumer's entry is drawn on its own, two of them may
+    still come to the same row in an episode, each with its own scale. PV of a community moves together: its agents see
+    the same clouds.
 
     Args:
         code: e.g. "1-LV-rural1--0-sw"; `SIMBENCH_CODES` lists all.

@@ -159,15 +159,23 @@ def test_a_step_that_fails_stops_the_run_and_says_so(folder: Path) -> None:
 def test_a_start_gives_way_to_a_stop_and_the_servers_own_to_a_clients(folder: Path) -> None:
     async def test(context: Context) -> None:
         engine, slow = context.engine, TINY.model_copy(update={"speed": 0.1, "days": None})
+        build, stopped = engine._build, threading.Event()
+
+        def build_until_stopped(*given: Any) -> Any:
+            stopped.wait(60)
+            return build(*given)
+
+        engine._build = build_until_stopped  # type: ignore[method-assign]
         starting = asyncio.create_task(engine.start(slow))
         await asyncio.sleep(0)
         assert engine.state == "starting"
         with pytest.raises(ApiError, match="being started"):
             await engine.start(slow)
         await engine.stop()
+        stopped.set()
         with pytest.raises(ApiError, match="stopped or replaced"):
             await starting
-        build, others_done = engine._build, threading.Event()
+        others_done = threading.Event()
 
         def build_slowly(body: StartBody, chosen: Any, autostarted: bool) -> Any:
             if autostarted:
@@ -188,6 +196,22 @@ def test_a_start_gives_way_to_a_stop_and_the_servers_own_to_a_clients(folder: Pa
         assert (engine.snapshot.run.seed, engine.snapshot.run.autostarted) == (9, False)
         with pytest.raises(ApiError, match="stop it first"):
             await engine.start(slow)
+
+    run(folder, test)
+
+
+def test_a_perturbation_after_an_episodes_last_step_is_of_the_next(folder: Path) -> None:
+    async def test(context: Context) -> None:
+        engine = context.engine
+        await engine.start(TINY.model_copy(update={"speed": 0.1, "days": None}))
+        await engine.pause()
+        last = engine._run.sim.config.episode_steps  # type: ignore[union-attr]
+        await engine.step(StepBody(steps=last))
+        await engine.perturb(COMMANDS["perturb"].validate_python({"kind": "islanding", "steps": 3}))
+        await engine.step(StepBody())
+        assert engine.newest is not None
+        assert engine.newest.data["islanded"]
+        assert [p["steps_left"] for p in engine.newest.data["perturbations"]] == [2]
 
     run(folder, test)
 

@@ -84,7 +84,8 @@ BATTERIES = st.builds(
 EVENT = st.builds(
     lambda kind, hour, duration, branch, adder, factor: {
         "kind": kind, "hour": [hour, hour + 4], "duration_h": duration, "branch": branch if "branch" in kind else None,
-        "import_adder_eur_per_kwh": adder, "factor": factor,
+        "import_adder_eur_per_kwh": adder if kind == "price_spike" else 0.0,
+        "factor": factor if kind in ("demand_surge", "cloud") else 1.0,
     },
     st.sampled_from(["islanding", "branch_outage", "price_spike", "demand_surge", "cloud"]), st.integers(0, 20),
     st.sampled_from([0.5, 6, 30]), st.sampled_from([None, 1, 3]), st.sampled_from([0.0, 0.8]), st.floats(0, 1),

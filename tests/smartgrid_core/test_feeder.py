@@ -12,7 +12,7 @@ import pandapower as pp
 import pytest
 import torch
 
-from smartgrid_core.power_flow import Feeder, FeederError, PowerFlow, simbench_reader
+from smartgrid_core.power_flow import Feeder, FeederError, PowerFlow, csv_reader, simbench_reader
 from tests.smartgrid_core.pandapower_reference import network, random_consumption, solve
 
 CSV = """\
@@ -237,6 +237,20 @@ def test_csv_errors_say_where(tmp_path: Path, old: str, new: str, message: str) 
         Feeder.from_csv(path)
     if "line" in message:
         assert str(path) in str(error.value)
+
+
+def test_csv_of_another_kind_or_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "street.csv"
+    path.write_text(CSV, encoding="utf-16")
+    with pytest.raises(FeederError, match="no CSV file in UTF-8"):
+        Feeder.from_csv(path)
+    path.write_text(CSV.replace(",", ";"), encoding="utf-8")
+    with pytest.raises(FeederError, match="separated by semicolons; separate them by commas"):
+        Feeder.from_csv(path)
+    path.write_text(CSV, encoding="utf-8")
+    monkeypatch.setattr(csv_reader, "MOST_BRANCHES", 2)
+    with pytest.raises(FeederError, match="more than 2 branches"):
+        Feeder.from_csv(path)
 
 
 def test_csv_without_branches_or_with_an_unknown_slack(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,13 +124,37 @@ def test_it_ends_with_the_episode_on_request_and_with_a_reset(quick_profiles: No
     assert sim.step(state, torch.zeros(1, 4, sim.action_dim))[0].energised.all()
 
 
+def test_it_ends_where_a_grid_begins_with_another_seed(quick_profiles: None) -> None:  # noqa: F811
+    """Its new episode has the number of the one the event was caused in."""
+    sim = Simulator(config(), num_grids=2, seed=1)
+    state, _ = sim.perturb(sim.reset()[0], [event("islanding")], [100])
+    state, _ = sim.reset(seed=[7, 8], mask=torch.tensor([True, False]), state=state)
+    assert state.islanded.tolist() == [False, True]
+
+
+def test_an_island_needs_one_way_to_the_utility(quick_profiles: None, tmp_path: Path) -> None:  # noqa: F811
+    """Where two branches leave the slack bus, one of them would stay dead while its prosumers traded."""
+    laterals = tmp_path / "laterals.csv"
+    laterals.write_text("from_bus,to_bus,r_ohm,x_ohm,rating_a\nbar,a,0.01,0.01,200\nbar,b,0.01,0.01,200\n")
+    feeder, island = {"feeder": str(laterals), "power_flow": True}, [{"kind": "islanding"}]
+    sim = Simulator(community(4, network=feeder), seed=1)
+    state, _ = sim.reset()
+    with pytest.raises(ConfigError, match=r"feeder laterals: 2 branches leave its slack bus bar.*add the transformer"):
+        sim.perturb(state, [event("islanding")], [4])
+    sim.perturb(state, [event("branch_outage")], [4])
+    with pytest.raises(ConfigError, match="2 branches leave"):
+        Simulator(community(4, network=feeder, events=island))
+    Simulator(community(4, network=feeder | {"power_flow": False}, events=island))
+
+
 def test_what_cannot_be_caused_is_refused(quick_profiles: None) -> None:  # noqa: F811
     sim = Simulator(config(), seed=1)
     state, _ = sim.reset()
     with pytest.raises(ConfigError, match=r"branch = 99: expected one of 1 … 6"):
         sim.perturb(state, [EventConfig(kind="branch_outage", branch=99)], [4])
-    with pytest.raises(ConfigError, match="at least 1 step"):
-        sim.perturb(state, [event("cloud")], [0])
+    for steps in (0, 3.5):
+        with pytest.raises(ConfigError, match=f"steps = {steps}: .* whole number of steps, at least 1"):
+            sim.perturb(state, [event("cloud")], [steps])
     compiled = Simulator(config(), seed=1, compile=True)
     with pytest.raises(ConfigError, match="compile=False"):
         compiled.perturb(state, [event("cloud")], [4])

@@ -8,12 +8,16 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 from smartgrid_core.fused import build
 from smartgrid_core.fused.cpp import HEADER
 from trainer import dense
+from trainer.actors import GaussianActor
 from trainer.networks import CentralCritic, StackedMLP
+from trainer.ppo import Ppo
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")
 
@@ -31,6 +35,7 @@ def vectors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Registers of every width, wherever the tests run."""
     monkeypatch.setattr(dense, "HEADER", HEADERS[request.param])
     _forget()
+    assert dense._lane() == {"4 numbers": 4, "16 numbers": 16}.get(request.param, dense._lane())
     yield request.param
     _forget()
 
@@ -95,16 +100,49 @@ def test_extreme_values_pass_as_they_would() -> None:
         for weight, bias in layers:
             weight.fill_(1.0)
             bias.zero_()
-    x = torch.tensor([-1e30, -200.0, -88.0, -20.0, -1e-30, 0.0, 1e-30, 20.0, 88.0, 200.0, 1e30, torch.inf, torch.nan])
-    x = x.view(1, -1, 1).requires_grad_()
+    sizes = torch.tensor([0.0, 1e-30, 1.0, 20.0, 87.0, 88.5, 200.0, 3e38])
+    x = torch.cat([sizes, -sizes, torch.tensor([-torch.inf, torch.inf, torch.nan])]).view(1, -1, 1).requires_grad_()
     y = dense.evaluate(x, layers, None)
-    torch.testing.assert_close(y, F.silu(x), rtol=1e-6, atol=1e-7, equal_nan=True)
+    torch.testing.assert_close(y, F.silu(x), rtol=1e-6, atol=1e-35, equal_nan=True)
     y.sum().backward()
     slope = torch.autograd.grad(F.silu(x).sum(), x)[0]
     assert x.grad is not None
-    torch.testing.assert_close(x.grad[:, :-2], slope[:, :-2], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(x.grad[:, :-3], slope[:, :-3], rtol=1e-6, atol=1e-35)
     nothing = dense.evaluate(x.detach(), layers, (torch.zeros(1, 1), torch.ones(1, 1)))
     assert nothing[0, -1].isnan()  # no bound hides it
+
+
+def test_at_the_bound_of_inputs_the_gradient_passes_and_beyond_it_does_not() -> None:
+    x = torch.tensor([-5.0, 5.0, 5.5, -5.5, 4.5]).view(1, -1, 1).requires_grad_()
+    layers = [(torch.ones(1, 1, 1), torch.zeros(1, 1, 1))]
+    gradient = torch.autograd.grad(dense.evaluate(x, layers, (torch.zeros(1, 1), torch.ones(1, 1))).sum(), x)[0]
+    assert gradient.flatten().tolist() == [1, 1, 0, 0, 1]
+
+
+def test_what_would_be_read_beyond_its_end_is_refused() -> None:
+    layers = networks(5, 41, 8, 3)
+    for shape in ((5, 4, 40), (3, 4, 41), (5, 41)):
+        with pytest.raises(ValueError, match=r"expected \[5 agents, or 1 for all, decisions, 41 entries\]"):
+            dense.evaluate(torch.zeros(shape), layers, None)
+    with pytest.raises(ValueError, match="units have shapes"):
+        dense.evaluate(torch.zeros(5, 4, 41), layers, (torch.zeros(5, 40), torch.zeros(5, 40)))
+
+
+def test_second_derivatives_are_refused_and_transforms_go_by_operations() -> None:
+    network, x = StackedMLP(2, 3, 1, (4,), final_gain=1.0), torch.randn(5, 2, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="operation_by_operation"):
+        torch.autograd.grad(network(x).sum(), x, create_graph=True)
+    with dense.operation_by_operation():
+        first = torch.autograd.grad(network(x).square().sum(), x, create_graph=True)[0]
+    assert torch.autograd.grad(first.square().sum(), x)[0].abs().max() > 0
+    there = x.detach()
+    tangent = torch.func.jvp(network, (there,), (torch.ones_like(there),))[1]
+    assert tangent.abs().max() > 0
+    traced = make_fx(lambda z: network(z))(there)
+    torch.testing.assert_close(traced(there + 1), network(there + 1), rtol=1e-5, atol=1e-6)
+    with forward_ad.dual_level():
+        dual = network(forward_ad.make_dual(there, torch.ones_like(there)))
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, tangent)
 
 
 def test_a_decision_depends_on_nothing_beside_it() -> None:
@@ -149,7 +187,7 @@ def test_networks_are_the_same_either_way(kind: str) -> None:
     y = network(obs)
     gradient = torch.autograd.grad(y.square().sum(), obs)[0]
     with dense.operation_by_operation():
-        assert not dense.applies(obs)
+        assert not dense.applies(obs, networks(4, 11, 2))
         z = network(obs)
         torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(gradient, torch.autograd.grad(z.square().sum(), obs)[0], rtol=1e-4, atol=1e-4)
@@ -160,11 +198,32 @@ def test_networks_are_the_same_either_way(kind: str) -> None:
 def test_where_it_does_not_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other numbers, devices that are not there, nothing at all, and machines without a compiler."""
     network, x = StackedMLP(2, 3, 1, (4,), final_gain=1.0), torch.randn(5, 2, 3)
-    assert dense.applies(x)
-    assert not dense.applies(x.double())
-    assert not dense.applies(x.to("meta"))
+    layers = network._weights()
+    assert dense.applies(x, layers)
+    assert not dense.applies(x.double(), layers)
+    assert not dense.applies(x.to("meta"), layers)
+    assert not dense.applies(x, [(w.double(), b.double()) for w, b in layers])
+    assert not dense.applies(x, networks(2, 3, dense.WIDEST + 1, 1))
     assert network(x[:0]).shape == (0, 2, 1)
     expected = network(x)
-    monkeypatch.setattr(dense, "_library", lambda: None)
-    assert not dense.applies(x)
+
+    def failing(source: str) -> None:
+        raise build.BuildError("no C++ compiler found")
+
+    monkeypatch.setattr(build, "load", failing)
+    _forget()
+    with pytest.warns(UserWarning, match="no C\\+\\+ compiler found; networks run operation by operation"):
+        assert not dense.applies(x, layers)
     torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
+    _forget()
+
+
+def test_exploration_is_the_same_either_way() -> None:
+    """A seed's run is one run, with a compiler and without, as far as rounding lets it."""
+    actor, obs = GaussianActor(3, 5, 2, (8,)), torch.randn(7, 3, 5)
+    learner = type("Learner", (), {"actor": actor})()
+    torch.manual_seed(1)
+    action, _ = Ppo.act(learner, obs)
+    torch.manual_seed(1)
+    with dense.operation_by_operation():
+        torch.testing.assert_close(Ppo.act(learner, obs)[0], action, rtol=1e-5, atol=1e-6)

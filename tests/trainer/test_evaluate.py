@@ -179,6 +179,14 @@ def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys:
     assert "Traceback" not in captured.err
 
 
+def test_a_policy_that_does_not_fit_is_refused_before_baselines_are_run(
+    config: GridConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_cache, "load", lambda path: pytest.fail("a baseline was begun"))
+    with pytest.raises(ConfigError, match="rural-lv"):
+        evaluate(config, [load_policy("rural-lv")], seeds=SEEDS)
+
+
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "--checkpoint" in capsys.readouterr().out

@@ -36,6 +36,8 @@ from trainer.train_cli import main as train_main
         (["--ppo.discount", "1"], "ppo.discount: unknown field; known here: clip_epsilon, "),
         (["--ppo.epoch", "1"], "ppo.epoch: unknown field; did you mean 'epochs'?"),
         (["--max-minutes=-1"], "max_minutes = -1: Input should be greater than 0"),
+        (["--seed", "99999999999999999999"], "seed = 99999999999999999999"),
+        (["--threads", "100000"], "threads = 100000"),
         (["--hidden", "64"], "hidden = 64: expected a list, in brackets"),
     ],
 )
@@ -45,6 +47,17 @@ def test_mistakes_are_answered_before_anything_is_written(
     assert train_main([*arguments, "--device", "cpu", "--out", str(tmp_path / "run")]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_needs_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty shell variable would spread a run over the folder one is in."""
+    monkeypatch.chdir(tmp_path)
+    for out in ("", "."):
+        assert train_main(["--device", "cpu", "--out", out]) == 2
+        assert "--out is empty, or the folder you are in" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_may_be_written_as_people_write_them() -> None:
