@@ -11,7 +11,12 @@ from benchmarks.report.markdown import Case, fixed, table
 
 def learning(cases: list[Case]) -> list[str]:
     """A table for each scenario and variant: learners by their median over seeds among the baselines."""
-    lines = ["*First k*: on the first k of the test episodes, scored against the references on the same ones.", ""]
+    lines = [
+        "*First k*: on the first k of the test episodes, scored against the references on the same ones. *Cost* is the "
+        "bill less what the energy gained in the batteries is worth, as the score counts it. SHAC decides every step, "
+        "the other learners once an hour, as plans are made.",
+        "",
+    ]
     for panel in dict.fromkeys((c["scenario"], c["variant"]) for c in cases):
         group = [c for c in cases if (c["scenario"], c["variant"]) == panel]
         lines += [f"### {panel[0]}, {panel[1]}: {group[0]['episodes']} test episodes", ""]

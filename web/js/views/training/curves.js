@@ -24,7 +24,7 @@ export class Curves {
     const common = { x: /** @type {const} */ ("number"), sync: "training", formatX: minutes, lines: [] };
     this.score = new Chart({ ...common, title: "Validation score", unit: "on validation weeks; dashed: references, of a scoreboard on test weeks", height: 260, xLabel: "minutes of training", format: digits(3) });
     this.agents = new Chart({ ...common, title: "Reward by prosumer", unit: "EUR-equivalents a step", format: digits(3), height: 150 });
-    this.cost = new Chart({ ...common, title: "Bill in validation", unit: "EUR per episode", format: digits(1), height: 150 });
+    this.cost = new Chart({ ...common, title: "Cost in validation, less stored energy", unit: "EUR per episode", format: digits(1), height: 150 });
     this.parts = PARTS.map((part) => new Chart({ ...common, title: `Reward: ${part}`, unit: "before weighting", format: digits(4), height: 150 }));
     this.rate = new Chart({ ...common, title: "Throughput", unit: "agent-steps per second", format: short, zero: true, height: 150 });
     this.loss = new Chart({ ...common, title: "Losses", unit: "", format: digits(3), height: 150 });
