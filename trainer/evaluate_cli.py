@@ -160,10 +160,13 @@ def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any], scenario
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse paths that cannot be written before minutes are spent."""
     from smartgrid_core.registry import ConfigError
+    from trainer.files import refuse_unwritable
 
     for option, path in (("--json", arguments.json), ("--csv", arguments.csv)):
         if path is not None and path.is_dir():
             raise ConfigError(f"{option} {path} is a folder: give the name of a file")
+        if path is not None:
+            refuse_unwritable(option, path.absolute().parent, "give another name")
     if arguments.plots is not None and arguments.plots.exists() and not arguments.plots.is_dir():
         raise ConfigError(f"--plots {arguments.plots} is a file: give the name of a folder")
 

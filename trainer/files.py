@@ -87,3 +87,15 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__} and no object")
     return content
+
+
+def refuse_unwritable(option: str, path: Path, remedy: str) -> None:
+    """Refuse, with nothing written, a path that nothing can be written at or below.
+
+    Raises:
+        ConfigError: what stands in the way.
+    """
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    what = "is no folder" if not there.is_dir() else "may not be written to"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {path}: {there} {what}; {remedy}")

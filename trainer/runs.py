@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
-from trainer.files import damage_told, read_json, sync, write_atomically, write_through
+from trainer.files import damage_told, read_json, refuse_unwritable, sync, write_atomically, write_through
 
 FORMAT = 2  # raised when a checkpoint written before can no longer be read
 SEEDS_FILE = "seeds.json"  # in the folder of a population: figures, and which seed's run is its policy
@@ -60,10 +60,7 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
             )
-        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        what = "is no folder" if not there.is_dir() else "may not be written to"
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise ConfigError(f"--out {self.path}: {there} {what}; give another folder with --out")
+        refuse_unwritable("--out", self.path, "give another folder with --out")
 
     def _tidy(self) -> None:
         """End what a kill left half done: a checkpoint between two renames gets its name back, what was aside goes."""

@@ -107,7 +107,8 @@ def _train(results: Results) -> Iterator[Aim]:
     update = next((c for c in results.get("train", []) if c.get("case") == "update"), None)
     yield Aim("matrix products of an update, of what the machine multiplies", 0.5, None,
               None if update is None else update["fraction"], _percent,
-              "calls, a third of a minibatch's time; memory: activations leave the second cache")  # fmt: skip
+              "measured before networks ran in one pass: calls, and activations that left the second cache; since then "
+              "small operations, two fifths of a minibatch")  # fmt: skip
     for name, what, most in ((HELP, "the trainer's help, s", 1.0), (FIRST_UPDATE, "a run's first update, s", 30.0)):
         yield Aim(what, None, most, cases[name]["seconds"] if name in cases else None, _two, "")
 

@@ -179,6 +179,15 @@ def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys:
     assert "Traceback" not in captured.err
 
 
+def test_results_that_could_not_be_written_are_refused_at_once(
+    scenario: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_cache, "load", lambda path: pytest.fail("a baseline was begun"))
+    for option in ("--json", "--csv"):
+        assert main(["--scenario", scenario, option, "/dev/null/board"]) == 2
+        assert f"{option} /dev/null: /dev/null is no folder; give another name" in capsys.readouterr().err
+
+
 def test_a_policy_that_does_not_fit_is_refused_before_baselines_are_run(
     config: GridConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
