@@ -147,12 +147,13 @@ class Training:
             self.interrupted = True
         while not (self.interrupted or self.progress >= 1.0 or self.on_plateau):
             self._iterate(board, bar)
-            self.interrupted = interruption.came() and self.progress < 1.0  # else it is over, and saved
+            self.interrupted = interruption.came()
         if self.interrupted:
             if self.saved_at != self.iteration:
                 self._stop_if_weights_broke()
                 self.save("last")
-            bar.message("interrupted: saved; continue with --resume")
+            over = self.progress >= 1.0 or self.on_plateau
+            bar.message(f"interrupted: saved; {'the run was over' if over else 'continue with --resume'}")
         elif self.on_plateau:
             bar.message(
                 f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "

@@ -73,7 +73,9 @@ def test_an_iteration_is_ended_before_it_is_saved(
     assert_same(whole.state.soc_kwh, resumed.state.soc_kwh)
 
 
-def test_a_validation_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_validation_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Pressed(Unvalidated):
         def run(self, _: object) -> dict[str, float]:
             os.kill(os.getpid(), signal.SIGINT)
@@ -82,6 +84,7 @@ def test_a_validation_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(train_module, "Validation", Pressed)
     made = run(tmp_path / "run")
     assert made.interrupted
+    assert "interrupted: saved; the run was over" in capsys.readouterr().out
     assert lines(tmp_path / "run")[-1]["validation_score"] == 0.7
     assert {"best", "last"} <= {path.name for path in (tmp_path / "run/checkpoints").iterdir()}
     assert RunFolder(tmp_path / "run").load_training()["best"] == 0.7
