@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smartgrid_core import given, observations, rng
+from smartgrid_core import observations, rng
+from smartgrid_core.arguments import check_action, check_count, check_mask, check_state, seeds_of
 from smartgrid_core.compiled import Compiled, collected, graph_of
 from smartgrid_core.config import EventConfig, GridConfig
 from smartgrid_core.devices import device_of
@@ -86,8 +87,8 @@ class Simulator:
         self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
         self.num_grids, self.device, self.split = num_grids, device_of(device), split
         self.auto_reset, self.first_grid = auto_reset, first_grid
-        given.check_count("num_grids", num_grids)
-        given.check_count("hold_steps", hold_steps)
+        check_count("num_grids", num_grids)
+        check_count("hold_steps", hold_steps)
         check_precision(self.config.network.power_flow)
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)
@@ -189,7 +190,7 @@ class Simulator:
         (`Params`) is in new tensors afterwards, weights apart: a CUDA graph captured before goes on with the old ones.
         """
         ids = torch.arange(self.first_grid, self.first_grid + self.num_grids, device=self.device)
-        seeds = given.seeds_of(seed, self.num_grids, self.device)
+        seeds = seeds_of(seed, self.num_grids, self.device)
         if seeds.dim():
             ids = torch.zeros_like(ids)
         keys, old = rng.grid_keys(seeds.expand_as(ids), ids), getattr(self, "params", None)
@@ -221,9 +222,9 @@ class Simulator:
         Returns:
             state, obs [B, N, O].
         """
-        given.check_mask(mask, state, self.num_grids)
+        check_mask(mask, state, self.num_grids)
         if state is not None:
-            given.check_state(state, self.num_grids, self.num_agents)
+            check_state(state, self.num_grids, self.num_agents)
         if seed is not None:
             self.seed_grids(seed, mask)
         by_hand = self.events.by_hand
@@ -269,7 +270,7 @@ class Simulator:
         """
         if len(events) != len(steps):
             raise ConfigError(f"steps holds {len(steps)} durations for {len(events)} events: give one for each")
-        given.check_state(state, self.num_grids, self.num_agents)
+        check_state(state, self.num_grids, self.num_agents)
         self._check_islands(events)
         if self._is_compiled:
             raise ConfigError("perturb: a compiled step knows the scenario's events only; use compile=False")
@@ -292,8 +293,8 @@ class Simulator:
         Raises:
             ValueError: no tensor, or an action or state of other shapes or another device.
         """
-        given.check_state(state, self.num_grids, self.num_agents)
-        given.check_action(action, state, self.action_dim)
+        check_state(state, self.num_grids, self.num_agents)
+        check_action(action, state, self.action_dim)
         # Transposed here and not in the compiled step, whose loops would follow the action's layout instead of ours.
         action = self._turned(action, state.soc_kwh.dtype)
         if self._prefetch is None or torch.compiler.is_compiling():

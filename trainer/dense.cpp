@@ -140,7 +140,6 @@ thread_local Scratch scratch;
 // A layer's weights and bias of one agent, padded with zeros to whole vectors where they must be.
 struct Layer {
   const float *weight, *bias;
-  Layer() = default;
   Layer(const Call& c, long l, long agent) {
     const long in = c.widths[l], out = c.widths[l + 1], wide = padded(out);
     weight = c.weight[l] + agent * in * out;
@@ -256,12 +255,16 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
       dz = dh;
     }
     if (!dx) continue;
-    const float *mean = c.mean + agent * c.mean_agent, *inverse = c.mean ? c.inverse + agent * c.mean_agent : nullptr;
     for (long r = 0; r < rows; ++r) {
       float* to = dx + (agent * c.rows + at + r) * width;
       const float *d = dz + r * padded(width), *raw = c.x + agent * c.x_agent + (at + r) * c.x_row;
+      if (!c.mean) {
+        std::copy_n(d, width, to);
+        continue;
+      }
+      const float *mean = c.mean + agent * c.mean_agent, *inverse = c.inverse + agent * c.mean_agent;
       for (long i = 0; i < width; ++i)
-        to[i] = !inverse ? d[i] : abs_((raw[i] - mean[i]) * inverse[i]) <= 5.0f ? d[i] * inverse[i] : 0.0f;
+        to[i] = abs_((raw[i] - mean[i]) * inverse[i]) <= 5.0f ? d[i] * inverse[i] : 0.0f;
     }
   }
 }

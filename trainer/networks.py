@@ -78,7 +78,10 @@ class StackedMLP(nn.Module):
         self.inverse_spread.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0.0))
 
     def bytes_for(self, rows: int, graph: bool) -> int:
-        """Memory a pass takes at its peak for rows = decisions × agents: with its graph, forward and backward."""
+        """Memory a pass takes at most for rows = decisions × agents: with its graph, forward and backward.
+
+        In one pass (`dense`) it takes about half, as its graph keeps only what activations are computed from.
+        """
         widths = self.widths[1:]
         if graph:  # every layer's output, its activation and, in turn, their gradients
             return 3 * self.read_bytes(rows) + 4 * rows * (2 * sum(widths) + 2 * max(widths))

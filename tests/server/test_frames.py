@@ -39,3 +39,20 @@ def test_batteries_are_those_the_seed_drew() -> None:
         assert all(0 <= a["energy_level"] <= 1 for a in frame["agents"])
         seen.append(drawn)
     assert seen[0] != seen[1]
+
+
+def test_solar_is_what_the_seed_drew() -> None:
+    """The middle of a range is nobody's; a prosumer's share of it is its generation's, as the simulator scales it."""
+    config = GridConfig.load("community-5", **{"prosumers.*.solar.capacity_kwp": [10, 20]})
+    about = {"scenario": "x", "policy": "self-consumption", "days": None, "steps": None, "started_at": ""}
+    controller = HelloPolicy(name="self-consumption", kind="rule", title="rule")
+    seen = []
+    for seed in (1, 2):
+        info = RunInfo(id="r", seed=seed, autostarted=False, **about)
+        run = LiveRun(config, make_controller("self-consumption"), info, controller, Settings())
+        kwp = [agent["pv_kwp"] for agent in run.hello["agents"]]
+        assert all(10 <= x <= 20 for x in kwp)
+        scale = run.sim.params.generation_scale[:, 0].numpy() / run.sim.table.profiles.generation_scale
+        np.testing.assert_allclose(kwp, 15 * scale, atol=1e-3)
+        seen.append(kwp)
+    assert seen[0] != seen[1]

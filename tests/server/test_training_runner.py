@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,6 +217,30 @@ def test_faulty_requests_are_refused(runner: TrainingRunner, fields: dict, match
     with pytest.raises(ApiError, match=match):
         runner.start(request(**fields))
     assert runner.status().state == "idle"
+
+
+def test_who_looks_at_a_lock_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """Not in another looker's, and in a taker's for no longer than it looks."""
+    lock, wrong, done = FileLock(tmp_path / "a.lock"), [], threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            if FileLock(tmp_path / "a.lock").is_held():
+                wrong.append(1)
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    time.sleep(0.3)
+    done.set()
+    for looker in lookers:
+        looker.join()
+    assert not wrong
+    assert lock.acquire()
+    assert FileLock(tmp_path / "a.lock").is_held()
+    assert not FileLock(tmp_path / "a.lock").acquire()
+    lock.release()
+    assert not lock.is_held()
 
 
 @pytest.mark.parametrize("fields", [{"name": "../x"}, {"algorithm": "dqn"}, {"device": "cuda; rm"}, {"out": "x"}])
