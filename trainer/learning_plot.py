@@ -134,7 +134,7 @@ def _plot_throughput(axes: Axes, lines: Lines) -> None:
     share = np.mean(
         [line["collect_s"] / (line["collect_s"] + line["update_s"]) for line in lines if "update_s" in line]
     )
-    axes.set_title(f"{share:.0%} simulating, the rest learning".replace("%", " %"), loc="right", fontweight="normal",
+    axes.set_title(f"{share:.0%} acting and simulating, the rest learning".replace("%", " %"), loc="right", fontweight="normal",
                    color=MUTED)  # fmt: skip
 
 
