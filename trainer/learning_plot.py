@@ -134,8 +134,8 @@ def _plot_throughput(axes: Axes, lines: Lines) -> None:
     share = np.mean(
         [line["collect_s"] / (line["collect_s"] + line["update_s"]) for line in lines if "update_s" in line]
     )
-    axes.set_title(f"{share:.0%} acting and simulating, the rest learning".replace("%", " %"), loc="right", fontweight="normal",
-                   color=MUTED)  # fmt: skip
+    said = f"{100 * share:.0f} % acting and simulating, the rest learning"
+    axes.set_title(said, loc="right", fontweight="normal", color=MUTED)
 
 
 def _plot_part(axes: Axes, lines: Lines, part: str) -> None:
