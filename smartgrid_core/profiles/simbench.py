@@ -100,11 +100,10 @@ def simbench_profiles(
 ) -> tuple[Profiles, list[SimbenchProsumer]]:
     """Profiles of a SimBench low-voltage grid: every load is a prosumer, PV at its bus is its own.
 
-    Several loads of a grid share one profile. Pool rows are therefore the profiles moved by whole multiples
-    of four weeks within the 52 weeks, which keeps season (roughly), weekday and split; agents with the same
-    profile have different rows in each entry of the pool; as a prosumer's entry is drawn on its own, two of them may
-    still come to the same row in an episode, each with its own scale. PV of a community moves together: its agents see
-    the same clouds.
+    Several loads of a grid share one profile. Pool rows are therefore the profiles moved by whole multiples of four
+    weeks within the 52 weeks, which keeps season (roughly), weekday and split. Agents with the same profile draw one
+    row together, in which each has a move of its own, as far as there are moves: in the larger grids up to 31 loads
+    share a profile. PV of a community moves together: its agents see the same clouds.
 
     Args:
         code: e.g. "1-LV-rural1--0-sw"; `SIMBENCH_CODES` lists all.
@@ -166,6 +165,7 @@ def simbench_profiles(
         block=block,
         split_of_step=split_of_step,
         agent_names=tuple(person.name for person in people),
+        demand_group=demand_kind,
     )
     return profiles, people
 

@@ -67,7 +67,7 @@ class Profiles:
     generation: np.ndarray  # [Cg, T] float32, kW per unit of generation_scale, >= 0
     demand_scale: np.ndarray  # [N] float32: demand_kw = demand_scale * demand[column]
     generation_scale: np.ndarray  # [N] float32: generation_kw = generation_scale * generation[column]
-    demand_pool: dict[str, np.ndarray]  # split -> int64 [P, N] columns; each agent draws its own row
+    demand_pool: dict[str, np.ndarray]  # split -> int64 [P, N] columns; each group of agents draws its own row
     generation_pool: dict[str, np.ndarray]  # split -> int64 [Q, N] columns; one row a community (shared clouds)
     start: np.datetime64  # local standard time of step 0, a midnight, unit minutes
     step_minutes: int
@@ -76,6 +76,7 @@ class Profiles:
     import_price: np.ndarray | None = None  # [T] float64 EUR/kWh
     export_price: np.ndarray | None = None  # [T] float64 EUR/kWh
     agent_names: tuple[str, ...] = ()  # [N], or empty
+    demand_group: np.ndarray | None = None  # int64 [N] in 0 … G − 1, who draws a row together; None: each its own
 
     def __post_init__(self) -> None:
         self._check_time()
@@ -96,6 +97,11 @@ class Profiles:
     def steps_per_day(self) -> int:
         """Steps of one day."""
         return 1440 // self.step_minutes
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Number of the group each agent draws its row of `demand_pool` with, [N] in 0 … G − 1."""
+        return np.arange(self.num_agents) if self.demand_group is None else self.demand_group
 
     def _check_time(self) -> None:
         if self.step_minutes <= 0 or 1440 % self.step_minutes:
@@ -137,6 +143,11 @@ class Profiles:
     def _check_pools(self) -> None:
         if self.agent_names and len(self.agent_names) != self.num_agents:
             raise ProfileError(f"{len(self.agent_names)} agent names for {self.num_agents} agents")
+        groups = self.groups
+        if groups.shape != (self.num_agents,) or set(groups) != set(range(groups.max() + 1)):
+            raise ProfileError(
+                f"demand_group = {groups.tolist()}: expected {self.num_agents} numbers, from 0 on, none left out"
+            )
         if set(self.demand_pool) != set(self.generation_pool):
             raise ProfileError(
                 f"demand_pool has the splits {sorted(self.demand_pool)}, generation_pool {sorted(self.generation_pool)}"

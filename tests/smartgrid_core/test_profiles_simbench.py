@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from smartgrid_core import Simulator
 from smartgrid_core.profiles import simbench
 from smartgrid_core.profiles.simbench import SimbenchProsumer, simbench_profiles
 from smartgrid_core.profiles.types import ProfileError, Profiles
@@ -99,6 +101,21 @@ def test_corrupt_test_weeks_leave_training_columns_bit_identical(
     np.testing.assert_array_equal(other.generation[:, train], profiles.generation[:, train])
     np.testing.assert_array_equal(other.demand_scale, profiles.demand_scale)
     assert (other.demand[:, profiles.split_of_step == 2] == 7.0).all()
+
+
+def test_no_two_prosumers_of_an_episode_carry_copies_of_one_load():
+    sim = Simulator("rural-lv", num_grids=512, seed=3)
+    state, _ = sim.reset()
+    plan = sim.episodes.plan(sim.params, state.key, state.episode)
+    for grid in plan.demand_column.T.tolist():
+        assert len(set(grid)) == len(grid) == 13
+    moves = plan.demand_column % 5
+    for agent in range(13):  # every move comes to everyone
+        assert set(moves[agent].tolist()) == set(range(5))
+    groups = sim.episodes.group
+    first = [moves[groups == g][0] for g in range(5)]
+    together = {tuple(grid) for grid in torch.stack(first, 1).tolist()}
+    assert len(together) > 400  # of the 512 that 3,125 ways make likely to differ: groups draw on their own
 
 
 def test_agents_with_one_profile_differ_in_every_row(rural: tuple[Profiles, list[SimbenchProsumer]]):

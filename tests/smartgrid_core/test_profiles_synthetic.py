@@ -172,6 +172,9 @@ def test_requests_that_cannot_be_met_are_refused():
         ({"step_minutes": lambda p: 7}, r"divisor of 1440"),
         ({"block": lambda p: p.block[1:]}, r"block has shape"),
         ({"import_price": lambda p: np.ones(35136)}, r"give both or none"),
+        ({"demand_group": lambda p: np.zeros(4, int)}, r"demand_group = \[0, 0, 0, 0\]: expected \d+ numbers"),
+        ({"demand_group": lambda p: 2 * np.arange(p.num_agents)}, r"demand_group = \[0, 2, .*none left out"),
+        ({"demand_group": lambda p: np.arange(p.num_agents) - 1}, r"demand_group = \[-1, 0, .*from 0 on"),
     ],
 )
 def test_profiles_that_do_not_fit_together_are_refused(profiles: Profiles, change: dict, told: str):
