@@ -106,14 +106,20 @@ void silu_and_slope(const float* z, float* h, float* dz, long size) {
 struct Call {
   long agents, rows, layers, threads;
   const long* widths;          // [layers + 1]
-  const float* const* weight;  // of each layer [agents, in, out]
-  const float* const* bias;    // of each layer [agents, out]
+  const float* weights;        // [agents, own()]: of each layer [in, out], and then its bias [out]
   const float* x;
   long x_agent, x_row;
   const float *mean, *inverse;  // [agents, in], or of one for all; none where x is standardised
   long mean_agent;
   float* const* z;  // of each hidden layer [agents, rows, padded width], before its activation; none: not kept
 
+  long own() const { return before(layers); }
+  long before(long layer) const {
+    long size = 0;
+    for (long l = 0; l < layer; ++l) size += (widths[l] + 1) * widths[l + 1];
+    return size;
+  }
+  const float* weight(long l, long agent) const { return weights + agent * own() + before(l); }
   long out(long l) const { return padded(widths[l + 1]); }
   long widest(long from) const { return padded(*std::max_element(widths + from, widths + layers + 1)); }
 };
@@ -142,8 +148,8 @@ struct Layer {
   const float *weight, *bias;
   Layer(const Call& c, long l, long agent) {
     const long in = c.widths[l], out = c.widths[l + 1], wide = padded(out);
-    weight = c.weight[l] + agent * in * out;
-    bias = c.bias[l] + agent * out;
+    weight = c.weight(l, agent);
+    bias = weight + in * out;
     if (wide == out) return;
     float *w = scratch.take(in * wide), *b = scratch.take(wide);
     for (long i = 0; i < in; ++i) {
@@ -218,7 +224,7 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
   std::vector<float*> turned(c.layers);  // weights [out, padded in]
   for (long l = lowest; l < c.layers; ++l) {
     const long in = c.widths[l], out = c.widths[l + 1], wide = padded(in);
-    const float* weight = c.weight[l] + agent * in * out;
+    const float* weight = c.weight(l, agent);
     turned[l] = scratch.take(out * wide);
     for (long o = 0; o < out; ++o) {
       for (long i = 0; i < in; ++i) turned[l][o * wide + i] = weight[i * out + o];
@@ -295,17 +301,15 @@ bool all(const Call& c, const Task& task) {
   return enough;
 }
 
-// The sums of an agent's parts, as gradients of its weights and biases.
-void add_up(const Call& c, long agent, float* first, float* const* dweight, float* const* dbias) {
+// The sums of an agent's parts, as gradients of its weights.
+void add_up(const Call& c, long agent, float* first, float* gradient) {
   const long size = sums_of(c);
   for (long part = 1; part < parts_of(c); ++part)
 #pragma GCC ivdep
     for (long i = 0; i < size; ++i) first[i] += first[part * size + i];
   for (long l = 0; l < c.layers; ++l) {
     const long in = c.widths[l], out = c.widths[l + 1], wide = c.out(l);
-    for (long i = 0; i < in; ++i) std::copy_n(first + i * wide, out, dweight[l] + (agent * in + i) * out);
-    std::copy_n(first + in * wide, out, dbias[l] + agent * out);
-    first += (in + 1) * wide;
+    for (long i = 0; i <= in; ++i, first += wide, gradient += out) std::copy_n(first, out, gradient);
   }
 }
 }  // namespace
@@ -322,10 +326,10 @@ extern "C" bool forward(const Call* call, float* y, long y_agent, long y_row) {
   });
 }
 
-// Gradients by weights and biases (none where sums is) and by inputs (none where dx is, [agents, rows, in]) of what
-// has the gradient dy by the outputs.
+// Gradients by weights (none where sums is) and by inputs (none where dx is, [agents, rows, in]) of what has the
+// gradient dy by the outputs.
 extern "C" bool backward(const Call* call, const float* dy, long dy_agent, long dy_row, float* dx, float* sums,
-                         float* const* dweight, float* const* dbias) {
+                         float* gradient) {
   const Call& c = *call;
   const long parts = parts_of(c), size = sums_of(c);
   const bool enough = all(c, [&](long task, long agent, long begin, long end) {
@@ -335,6 +339,7 @@ extern "C" bool backward(const Call* call, const float* dy, long dy_agent, long 
   });
   if (!enough || !sums) return enough;
 #pragma omp parallel for num_threads(threads_for(c, c.agents)) schedule(static)
-  for (long agent = 0; agent < c.agents; ++agent) add_up(c, agent, sums + agent * parts * size, dweight, dbias);
+  for (long agent = 0; agent < c.agents; ++agent)
+    add_up(c, agent, sums + agent * parts * size, gradient + agent * c.own());
   return true;
 }

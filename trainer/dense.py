@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from smartgrid_core.fused import build
 from smartgrid_core.fused.cpp import HEADER
 
-Layers = Sequence[tuple[Tensor, Tensor]]  # weight [N, in, out], bias [N, 1, out]
 Units = tuple[Tensor, Tensor]  # mean, inverse spread
 WIDEST = 512  # what a layer reads or gives at most, where tiles of whole columns still fit the caches
 _PLAIN = ContextVar("plain", default=False)
@@ -48,13 +48,15 @@ def prepare() -> None:
     _library()
 
 
-def applies(x: Tensor, layers: Layers) -> bool:
+def applies(x: Tensor, weights: Tensor, widths: Sequence[int]) -> bool:
     """Whether inputs like these can be evaluated here: no tracer, transform or wider network than gains by it."""
     return (
         not torch.compiler.is_compiling()
         and not _PLAIN.get()
         and x.numel() > 0
-        and all(_is_plain(t) and t.shape[-1] <= WIDEST for t in (x, *(p for layer in layers for p in layer)))
+        and max(widths) <= WIDEST
+        and _is_plain(x)
+        and _is_plain(weights)
         and _get_current_dispatch_mode() is None
         and peek_interpreter_stack() is None
         and torch._C._get_tracing_state() is None
@@ -67,12 +69,15 @@ def _is_plain(x: Tensor) -> bool:
     return type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" and x.dtype is torch.float32
 
 
-def evaluate(x: Tensor, layers: Layers, units: Units | None, decisions_first: bool = False) -> Tensor:
+def evaluate(
+    x: Tensor, weights: Tensor, widths: Sequence[int], units: Units | None = None, decisions_first: bool = False
+) -> Tensor:
     """Outputs [N, M, O] of N networks with SiLU between their layers.
 
     Args:
         x: [N, M, I], or [1, M, I] where all networks read the same; any strides.
-        layers: weight [N, in, out] and bias [N, 1, out] of each.
+        weights: [N, P]: of each network weight [in, out] and bias [out], layer by layer.
+        widths: I, of the hidden layers, O.
         units: mean and inverse spread, [N, I] or [1, I], of inputs that are still to be standardised.
         decisions_first: whether the outputs lie in memory as [M, N, O].
 
@@ -80,19 +85,21 @@ def evaluate(x: Tensor, layers: Layers, units: Units | None, decisions_first: bo
         ValueError: inputs or units of other shapes than the networks read.
         RuntimeError: not enough memory; in the backward pass too, and there where second derivatives are asked for.
     """
-    agents, width = layers[0][0].shape[:2]
+    agents, width = len(weights), widths[0]
+    if weights.shape != (agents, sum((a + 1) * b for a, b in pairwise(widths))):
+        raise ValueError(f"weights have shape {list(weights.shape)}: expected one row of networks of {list(widths)}")
     if x.dim() != 3 or x.shape[0] not in (1, agents) or x.shape[2] != width:
         raise ValueError(
             f"inputs have shape {list(x.shape)}: expected [{agents} agents, or 1 for all, decisions, {width} entries]"
         )
     if units is not None and any(u.shape not in ((1, width), (agents, width)) for u in units):
         raise ValueError(f"units have shapes {[list(u.shape) for u in units]}: expected [{agents} or 1, {width}]")
-    parameters = [p.contiguous() for layer in layers for p in layer]
+    weights = weights.contiguous()
     mean, inverse = (None, None) if units is None else (u.contiguous() for u in units)
     x = x if x.stride(-1) == 1 else x.contiguous()
-    if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in parameters)):
-        return _Pass.apply(x, mean, inverse, decisions_first, *parameters)  # pyright: ignore[reportReturnType]
-    return _forward(x, mean, inverse, decisions_first, parameters, [])
+    if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
+        return _Pass.apply(x, weights, tuple(widths), mean, inverse, decisions_first)  # pyright: ignore[reportReturnType]
+    return _forward(x, weights, widths, mean, inverse, decisions_first, [])
 
 
 class _Pass(torch.autograd.Function):
@@ -100,12 +107,14 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, mean: Tensor | None, inverse: Tensor | None, decisions_first: bool, *parameters: Tensor
-    ) -> Tensor:
+        ctx: Any, x: Tensor, weights: Tensor, widths: tuple[int, ...], mean: Tensor | None, inverse: Tensor | None,
+        decisions_first: bool,
+    ) -> Tensor:  # fmt: skip
         lane = _lane()
-        kept = [x.new_empty(len(w), x.shape[1], -(-w.shape[2] // lane) * lane) for w in parameters[:-2:2]]
-        ctx.save_for_backward(x, mean, inverse, *parameters, *kept)
-        return _forward(x, mean, inverse, decisions_first, parameters, kept)
+        kept = [x.new_empty(len(weights), x.shape[1], -(-width // lane) * lane) for width in widths[1:-1]]
+        ctx.save_for_backward(x, weights, mean, inverse, *kept)
+        ctx.widths = widths
+        return _forward(x, weights, widths, mean, inverse, decisions_first, kept)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -113,33 +122,31 @@ class _Pass(torch.autograd.Function):
             raise RuntimeError(
                 "networks in one pass have no second derivatives: take them in trainer.dense.operation_by_operation()"
             )
-        by_inputs, _, _, _, *by_parameters = ctx.needs_input_grad
-        x, mean, inverse, *rest = ctx.saved_tensors
-        parameters, kept = rest[: len(by_parameters)], rest[len(by_parameters) :]
+        by_inputs, by_weights, *_ = ctx.needs_input_grad
+        x, weights, mean, inverse, *kept = ctx.saved_tensors
         dy = grad_outputs[0] if grad_outputs[0].stride(-1) == 1 else grad_outputs[0].contiguous()
-        dx = x.new_empty(len(parameters[0]), *x.shape[1:]) if by_inputs else None
-        call, library = _call(x, mean, inverse, parameters, kept), _library()
-        gradients, sums = [], None
-        if any(by_parameters):
-            gradients = [torch.empty_like(p) for p in parameters]
-            sums = x.new_empty(library.sums_size(ctypes.byref(call)))
+        dx = x.new_empty(len(weights), *x.shape[1:]) if by_inputs else None
+        call, library = _call(x, weights, ctx.widths, mean, inverse, kept), _library()
+        gradient, sums = None, None
+        if by_weights:
+            gradient, sums = torch.empty_like(weights), x.new_empty(library.sums_size(ctypes.byref(call)))
         _done(library.backward(
             ctypes.byref(call), dy.data_ptr(), dy.stride(0), dy.stride(1), _address(dx), _address(sums),
-            _addresses(*(g.data_ptr() for g in gradients[::2])), _addresses(*(g.data_ptr() for g in gradients[1::2])),
+            _address(gradient),
         ))  # fmt: skip
         if dx is not None and len(x) < len(dx):
             dx = dx.sum(0, keepdim=True)
-        return dx, None, None, None, *(gradients or [None] * len(parameters))
+        return dx, gradient, None, None, None, None
 
 
 def _forward(
-    x: Tensor, mean: Tensor | None, inverse: Tensor | None, decisions_first: bool, parameters: Sequence[Tensor],
-    kept: Sequence[Tensor],
+    x: Tensor, weights: Tensor, widths: Sequence[int], mean: Tensor | None, inverse: Tensor | None,
+    decisions_first: bool, kept: Sequence[Tensor],
 ) -> Tensor:  # fmt: skip
     """Outputs, and what a backward pass needs in `kept`."""
-    agents, rows, outputs = len(parameters[0]), x.shape[1], parameters[-1].shape[2]
+    agents, rows, outputs = len(weights), x.shape[1], widths[-1]
     y = x.new_empty(rows, agents, outputs).transpose(0, 1) if decisions_first else x.new_empty(agents, rows, outputs)
-    call = _call(x, mean, inverse, parameters, kept)
+    call = _call(x, weights, widths, mean, inverse, kept)
     _done(_library().forward(ctypes.byref(call), y.data_ptr(), y.stride(0), y.stride(1)))
     return y
 
@@ -154,7 +161,7 @@ class _Call(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_long) for name in ("agents", "rows", "layers", "threads")),
-        *((name, ctypes.c_void_p) for name in ("widths", "weight", "bias", "x")),
+        *((name, ctypes.c_void_p) for name in ("widths", "weights", "x")),
         *((name, ctypes.c_long) for name in ("x_agent", "x_row")),
         *((name, ctypes.c_void_p) for name in ("mean", "inverse")),
         ("mean_agent", ctypes.c_long),
@@ -163,20 +170,18 @@ class _Call(ctypes.Structure):
 
 
 def _call(
-    x: Tensor, mean: Tensor | None, inverse: Tensor | None, parameters: Sequence[Tensor], kept: Sequence[Tensor]
-) -> _Call:
+    x: Tensor, weights: Tensor, widths: Sequence[int], mean: Tensor | None, inverse: Tensor | None,
+    kept: Sequence[Tensor],
+) -> _Call:  # fmt: skip
     """The arguments of a pass; the tensors must live as long."""
-    widths = _widths(x.shape[2], *(b.shape[2] for b in parameters[1::2]))
-    weights, biases = (_addresses(*(p.data_ptr() for p in parameters[k::2])) for k in (0, 1))
-    z = _addresses(*(k.data_ptr() for k in kept))
+    numbers, z = _widths(*widths), _addresses(*(k.data_ptr() for k in kept))
     apart = mean is not None and len(mean) > 1
     call = _Call(
-        len(parameters[0]), x.shape[1], len(parameters) // 2, torch.get_num_threads(), ctypes.addressof(widths),
-        ctypes.addressof(weights), ctypes.addressof(biases), x.data_ptr(), x.stride(0) if len(x) > 1 else 0,
-        x.stride(1), _address(mean), _address(inverse), x.shape[2] if apart else 0,
-        ctypes.addressof(z) if kept else None,
+        len(weights), x.shape[1], len(widths) - 1, torch.get_num_threads(), ctypes.addressof(numbers),
+        weights.data_ptr(), x.data_ptr(), x.stride(0) if len(x) > 1 else 0, x.stride(1), _address(mean),
+        _address(inverse), x.shape[2] if apart else 0, ctypes.addressof(z) if kept else None,
     )  # fmt: skip
-    call.alive = widths, weights, biases, z
+    call.alive = numbers, z
     return call
 
 
@@ -205,7 +210,7 @@ def _library() -> Any:
         return None
     pointer, long = ctypes.c_void_p, ctypes.c_long
     library.forward.argtypes = [pointer, pointer, long, long]
-    library.backward.argtypes = [pointer, pointer, long, long, *[pointer] * 4]
+    library.backward.argtypes = [pointer, pointer, long, long, *[pointer] * 3]
     library.forward.restype = library.backward.restype = ctypes.c_bool
     library.lane.restype = library.sums_size.restype = long
     return library

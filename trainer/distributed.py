@@ -187,7 +187,10 @@ def broadcast(nest: Any) -> None:
         return
     if isinstance(nest, Tensor):
         if nest.is_floating_point() and nest.numel():
-            dist.broadcast(nest, 0)
+            whole = nest.contiguous()
+            dist.broadcast(whole, 0)
+            if whole is not nest:
+                nest.copy_(whole)
     elif isinstance(nest, Mapping | list | tuple):
         for value in nest.values() if isinstance(nest, Mapping) else nest:
             broadcast(value)

@@ -1,14 +1,16 @@
 """One small network per prosumer, evaluated together: weights [N, in, out] and batched matrix products.
 
-Stacked weights beat a Python loop or vmap over N modules by 1.4 to 7 times; agents share nothing but the launch.
-Shared parameters are the same with one network for all, which tells agents apart by their index.
+Stacked weights beat a Python loop or vmap over N modules by 1.4 to 7 times; agents share nothing but the launch. All of
+an agent's weights are one row of one tensor, so that clipping and an optimiser's step are a few operations however many
+layers there are. Shared parameters are the same with one network for all, which tells agents apart by their index.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +22,6 @@ from trainer.distributed import moments
 PART = 512  # decisions evaluated at once without gradients on a CPU: what is between two layers stays in a core's cache
 
 
-class StackedLinear(nn.Module):
-    """N independent linear layers: x [N, M, in] -> [N, M, out]."""
-
-    def __init__(self, num_agents: int, inputs: int, outputs: int, gain: float = 1.0):
-        super().__init__()
-        bound = gain * math.sqrt(3.0 / inputs)
-        self.weight = nn.Parameter(torch.empty(num_agents, inputs, outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(num_agents, 1, outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
 class StackedMLP(nn.Module):
     """N independent multilayer perceptrons: x [..., N, I] -> [..., N, O]. SiLU, as tanh costs six times as much.
 
@@ -40,6 +29,8 @@ class StackedMLP(nn.Module):
     With `shared` the agents have one network, and one mean and spread, between them. The index they are told apart
     by enters as a one-hot vector would, appended to the input: as a row added to the first layer's output.
     With `common_input` all agents read the same, x [..., 1, I].
+
+    Its state has `layers.k.weight` [N, in, out] and `layers.k.bias` [N, 1, out], the parts of `weights` [N, P].
     """
 
     mean: Tensor
@@ -56,10 +47,12 @@ class StackedMLP(nn.Module):
         units = 1 if shared or common_input else num_agents
         self.register_buffer("mean", torch.zeros(units, inputs))
         self.register_buffer("inverse_spread", torch.ones(units, inputs))
+        self.sizes = [size for a, b in pairwise(widths) for size in (a * b, b)]
+        self.weights = nn.Parameter(torch.zeros(networks, sum(self.sizes)))
         gains = [math.sqrt(2.0)] * len(hidden) + [final_gain]
-        self.layers = nn.ModuleList(
-            StackedLinear(networks, a, b, gain) for (a, b), gain in zip(pairwise(widths), gains, strict=True)
-        )
+        for (weight, _), gain in zip(self.layers(), gains, strict=True):
+            bound = gain * math.sqrt(3.0 / weight.shape[1])
+            weight.detach().copy_(torch.empty(weight.shape).uniform_(-bound, bound))
         # Like a one-hot input's weights, [1, N, hidden]: it leads with 1, the number of networks, for the clipping.
         self.identity = nn.Parameter(torch.randn(1, num_agents, widths[1]) * 0.1) if shared else None
 
@@ -105,7 +98,7 @@ class StackedMLP(nn.Module):
         decisions = x.reshape(-1, *x.shape[-2:])
         if self._in_one_pass(x):
             units = self.mean, self.inverse_spread
-            y = dense.evaluate(decisions.transpose(0, 1), self._weights(), units, decisions_first=True)
+            y = dense.evaluate(decisions.transpose(0, 1), self.weights, self.widths, units, decisions_first=True)
             return y.transpose(0, 1).reshape(*x.shape[:-2], *y.shape[::2])
         parts = decisions.split(PART) if _comes_in_parts(decisions, 0) else (decisions,)
         y = [self.evaluate(self.read(part)).transpose(0, 1) for part in parts]
@@ -127,23 +120,44 @@ class StackedMLP(nn.Module):
     def evaluate(self, inputs: Tensor) -> Tensor:
         """Outputs [N, M, O] for inputs as `read` gives them."""
         if self._in_one_pass(inputs):
-            return dense.evaluate(inputs, self._weights(), None)
+            return dense.evaluate(inputs, self.weights, self.widths)
         if _comes_in_parts(inputs, 1):
             return torch.cat([self.evaluate(part) for part in inputs.split(PART, 1)], 1)
+        (weight, bias), *others = self.layers()
         if self.identity is None:
-            y = self.layers[0](inputs.expand(self.num_agents, -1, -1))
+            y = torch.baddbmm(bias, inputs.expand(self.num_agents, -1, -1), weight)
         else:
-            y = self.layers[0](inputs.reshape(1, -1, inputs.shape[-1]))
+            y = torch.baddbmm(bias, inputs.reshape(1, -1, inputs.shape[-1]), weight)
             y = (y.view(self.num_agents, -1, y.shape[-1]) + self.identity.transpose(0, 1)).view(y.shape)
-        for layer in self.layers[1:]:
-            y = layer(F.silu(y, inplace=not torch.is_grad_enabled()))
+        for weight, bias in others:
+            y = torch.baddbmm(bias, F.silu(y, inplace=not torch.is_grad_enabled()), weight)
         return y.view(self.num_agents, -1, y.shape[-1])
 
-    def _in_one_pass(self, x: Tensor) -> bool:
-        return self.identity is None and dense.applies(x, self._weights())
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight [N, in, out] and bias [N, 1, out] of each layer, N = 1 where one network serves all; views."""
+        return self._apart(self.weights)
 
-    def _weights(self) -> list[tuple[Tensor, Tensor]]:
-        return [(layer.weight, layer.bias) for layer in self.layers]  # pyright: ignore[reportReturnType]
+    def _apart(self, weights: Tensor) -> list[tuple[Tensor, Tensor]]:
+        parts = weights.split(self.sizes, 1)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        return [(weight.unflatten(1, (-1, bias.shape[1])), bias[:, None]) for weight, bias in pairs]
+
+    def _in_one_pass(self, x: Tensor) -> bool:
+        return self.identity is None and dense.applies(x, self.weights, self.widths)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        whole = destination.pop(f"{prefix}weights")
+        destination |= zip(self._names(prefix), chain.from_iterable(self._apart(whole)), strict=True)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        names = self._names(prefix)
+        if all(name in state_dict for name in names):
+            state_dict[f"{prefix}weights"] = torch.cat([state_dict.pop(name).flatten(1) for name in names], 1)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _names(self, prefix: str) -> list[str]:
+        return [f"{prefix}layers.{k}.{kind}" for k in range(len(self.sizes) // 2) for kind in ("weight", "bias")]
 
 
 def _comes_in_parts(x: Tensor, dim: int) -> bool:

@@ -107,7 +107,9 @@ def check_shape(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) 
     Raises:
         ConfigError: something that the checkpoint's tensors depend on differs.
     """
-    for name, before in saved.get("shape", {"format": "an older one"}).items():
+    told = saved.get("shape", {})
+    for name in dict.fromkeys((*told, *now)):
+        before = told.get(name, "that of an older version")
         if now.get(name) != before:
             raise ConfigError(
                 f"{folder} holds a run with {name} = {before}, this version gives {now.get(name)}: resume with the "

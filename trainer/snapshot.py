@@ -24,6 +24,7 @@ def shape(training: Training) -> dict[str, Any]:
     return {
         "algorithm": c.algorithm, "share_parameters": c.share_parameters, "hidden": list(c.hidden),
         "num_grids": c.num_grids, "obs [grids, prosumers, entries]": list(training.obs.shape),
+        "optimiser": "one row of weights an agent",
     }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_an_export_that_acts_otherwise_is_refused(
 
     def wrong(actor: Any, about: Any) -> Any:
         other = copy.deepcopy(actor)
-        other.network.layers[-1].bias.data += 1e-3
+        other.network.layers()[-1][1].data += 1e-3
         return trace(other, about)
 
     monkeypatch.setattr(export_module, "_trace", wrong)

@@ -78,7 +78,7 @@ def test_index_enters_as_a_one_hot_input_would() -> None:
     torch.manual_seed(0)
     network = StackedMLP(3, 4, 2, (8,), final_gain=1.0, shared=True)
     wide = StackedMLP(1, 4 + 3, 2, (8,), final_gain=1.0)
-    weights = dict(network.named_parameters())
+    weights = {name: x for name, x in network.state_dict().items() if name not in ("mean", "inverse_spread")}
     first = torch.cat([weights["layers.0.weight"], weights.pop("identity")], dim=1)
     wide.load_state_dict(weights | {"layers.0.weight": first}, strict=False)
     x = torch.randn(16, 3, 4)

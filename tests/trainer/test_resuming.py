@@ -93,6 +93,18 @@ def test_resume_of_nothing_or_of_another_shape_writes_nothing(tmp_path: Path) ->
     assert (tmp_path / "run/config.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("unvalidated")
+def test_a_run_of_another_layout_is_refused_in_words(tmp_path: Path) -> None:
+    """Before all weights of an agent were a row, optimisers kept moments layer by layer."""
+    run(tmp_path / "run", iterations=1)
+    for file in (tmp_path / "run").glob("checkpoints/*/training.pt"):
+        saved = torch.load(file, weights_only=True)
+        del saved["shape"]["optimiser"]
+        torch.save(saved, file)
+    with pytest.raises(ConfigError, match=r"optimiser = that of an older version, this version gives one row .*anew"):
+        run(tmp_path / "run", resume=True, iterations=2)
+
+
 # With options -------------------------------------------------------------------------------------------
 
 
