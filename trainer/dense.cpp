@@ -70,6 +70,26 @@ void product(long rows, long columns, long depth, const float* a, long row, long
   if (j < columns) strip<ROWS, 1>(rows, depth, a, row, step, b + j, ldb, start + j, lds, c + j, ldc);
 }
 
+// to [columns] += the sum of the rows of a [rows, columns], columns a multiple of W.
+template <int V>
+void add_rows_of(long rows, long columns, const float* a, float* to) {
+  F sum[V];
+  std::memcpy(sum, to, sizeof sum);
+  for (long r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      F x;
+      std::memcpy(&x, a + r * columns + v * W, sizeof x);
+      sum[v] += x;
+    }
+  std::memcpy(to, sum, sizeof sum);
+}
+void add_rows(long rows, long columns, const float* a, float* to) {
+  long j = 0;
+  for (; j + 8 * W <= columns; j += 8 * W) add_rows_of<8>(rows, columns, a + j, to + j);
+  for (; j < columns; j += W) add_rows_of<1>(rows, columns, a + j, to + j);
+}
+
 // 1/(1 + e^-z): Cody and Waite's reduction, a polynomial of degree 6 for e^r, |r| <= ln 2 / 2. Below -88 it is 0.
 F sigmoid(F z) {
   const F x = max_(min_(-z, splat(87.0f)), splat(-87.0f));
@@ -174,6 +194,10 @@ const float* inputs(const Call& c, long agent, long first, long rows, float* roo
   const float *mean = c.mean + agent * c.mean_agent, *inverse = c.inverse + agent * c.mean_agent;
   for (long r = 0; r < rows; ++r) {
     const float* x = c.read(agent, first + r);
+    if (c.numbers && r + 8 < rows) {
+      const float* next = c.read(agent, first + r + 8);
+      for (long i = 0; i < width; i += 16) __builtin_prefetch(next + i);
+    }
     float* to = room + r * width;
     if (!c.mean) std::copy_n(x, width, to);
     else
@@ -219,7 +243,6 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
                    float* dx, float* sum) {
   const long last = c.layers - 1, outputs = c.widths[c.layers], width = c.widths[0];
   const long lowest = dx ? 0 : 1, widest = c.widest(lowest), wide = BLOCK * widest;
-  const float one = 1.0f;
   long size = BLOCK * width + 3 * wide + widest;
   for (long l = lowest; l < c.layers; ++l) size += c.widths[l + 1] * padded(c.widths[l]);
   scratch.reset(size);
@@ -260,7 +283,7 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
       if (sum) {
         float *bias = end_of_sums - wide, *weight = bias - in * wide;
         product(in, wide, rows, h, 1, h_row, dz, wide, weight, wide, weight, wide);
-        product(1, wide, rows, &one, 0, 0, dz, wide, bias, 0, bias, wide);
+        add_rows(rows, wide, dz, bias);
         end_of_sums = weight;
       }
       dz = dh;
