@@ -58,9 +58,9 @@ class GaussianActor(Actor):
         mean = torch.tanh(self.network(obs))
         return mean, self.std().expand_as(mean)
 
-    def evaluate(self, inputs: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean [N, M, A], standard deviation [N or 1, 1, A], arguments as of `StackedMLP.evaluate`."""
-        return torch.tanh(self.network.evaluate(inputs, rows)), self.std()[:, None]
+    def evaluate(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean [N, M, A], standard deviation [N or 1, 1, A] for inputs as `network.read` gives them."""
+        return torch.tanh(self.network.evaluate(inputs)), self.std()[:, None]
 
     def std(self) -> Tensor:
         """Standard deviation [N or 1, A] as it acts."""

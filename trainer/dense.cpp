@@ -128,13 +128,11 @@ struct Call {
   const long* widths;          // [layers + 1]
   const float* weights;        // [agents, own()]: of each layer [in, out], and then its bias [out]
   const float* x;
-  const int64_t* numbers;  // [rows] of the decisions in x; none: all of them
   long x_agent, x_row;
   const float *mean, *inverse;  // [agents, in], or of one for all; none where x is standardised
   long mean_agent;
   float* const* z;  // of each hidden layer [agents, rows, padded width], before its activation; none: not kept
 
-  const float* read(long agent, long row) const { return x + agent * x_agent + (numbers ? numbers[row] : row) * x_row; }
   long own() const { return before(layers); }
   long before(long layer) const {
     long size = 0;
@@ -186,24 +184,17 @@ struct Layer {
 
 float within_5(float x) { return x < -5.0f ? -5.0f : x > 5.0f ? 5.0f : x; }  // not a number stays what it is
 
-// The inputs of a block one after another, standardised within ±5; where they lie, if they already are.
+// The inputs of a block, standardised within ±5; where they lie, if they are already.
 const float* inputs(const Call& c, long agent, long first, long rows, float* room, long& row) {
+  const float* x = c.x + agent * c.x_agent + first * c.x_row;
   const long width = c.widths[0];
   row = c.x_row;
-  if (!c.mean && !c.numbers) return c.read(agent, first);
+  if (!c.mean) return x;
   const float *mean = c.mean + agent * c.mean_agent, *inverse = c.inverse + agent * c.mean_agent;
-  for (long r = 0; r < rows; ++r) {
-    const float* x = c.read(agent, first + r);
-    if (c.numbers && r + 8 < rows) {
-      const float* next = c.read(agent, first + r + 8);
-      for (long i = 0; i < width; i += 16) __builtin_prefetch(next + i);
-    }
-    float* to = room + r * width;
-    if (!c.mean) std::copy_n(x, width, to);
-    else
+  for (long r = 0; r < rows; ++r)
 #pragma GCC ivdep
-      for (long i = 0; i < width; ++i) to[i] = within_5((x[i] - mean[i]) * inverse[i]);
-  }
+    for (long i = 0; i < width; ++i)
+      room[r * width + i] = within_5((x[r * c.x_row + i] - mean[i]) * inverse[i]);
   row = width;
   return room;
 }
@@ -291,7 +282,7 @@ void backward_part(const Call& c, long agent, long begin, long end, const float*
     if (!dx) continue;
     for (long r = 0; r < rows; ++r) {
       float* to = dx + (agent * c.rows + at + r) * width;
-      const float *d = dz + r * padded(width), *raw = c.read(agent, at + r);
+      const float *d = dz + r * padded(width), *raw = c.x + agent * c.x_agent + (at + r) * c.x_row;
       if (!c.mean) {
         std::copy_n(d, width, to);
         continue;

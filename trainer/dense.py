@@ -70,21 +70,19 @@ def _is_plain(x: Tensor) -> bool:
 
 
 def evaluate(
-    x: Tensor, weights: Tensor, widths: Sequence[int], units: Units | None = None, decisions_first: bool = False,
-    rows: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor, weights: Tensor, widths: Sequence[int], units: Units | None = None, decisions_first: bool = False
+) -> Tensor:
     """Outputs [N, M, O] of N networks with SiLU between their layers.
 
     Args:
-        x: [N, D, I], or [1, D, I] where all networks read the same; any strides.
+        x: [N, M, I], or [1, M, I] where all networks read the same; any strides.
         weights: [N, P]: of each network weight [in, out] and bias [out], layer by layer.
         widths: I, of the hidden layers, O.
         units: mean and inverse spread, [N, I] or [1, I], of inputs that are still to be standardised.
         decisions_first: whether the outputs lie in memory as [M, N, O].
-        rows: [M] int64 numbers of the decisions to evaluate, of inputs that need no gradient; None: all, M = D.
 
     Raises:
-        ValueError: inputs or units of other shapes than the networks read, or rows that are not there.
+        ValueError: inputs or units of other shapes than the networks read.
         RuntimeError: not enough memory; in the backward pass too, and there where second derivatives are asked for.
     """
     agents, width = len(weights), widths[0]
@@ -96,25 +94,12 @@ def evaluate(
         )
     if units is not None and any(u.shape not in ((1, width), (agents, width)) for u in units):
         raise ValueError(f"units have shapes {[list(u.shape) for u in units]}: expected [{agents} or 1, {width}]")
-    if rows is not None:
-        _check_rows(rows, x.shape[1])
-        if x.requires_grad:
-            raise ValueError("inputs chosen by rows get no gradient: choose them first, or detach them")
     weights = weights.contiguous()
     mean, inverse = (None, None) if units is None else (u.contiguous() for u in units)
     x = x if x.stride(-1) == 1 else x.contiguous()
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
-        return _Pass.apply(x, weights, tuple(widths), mean, inverse, rows, decisions_first)  # pyright: ignore[reportReturnType]
-    return _forward(x, weights, widths, mean, inverse, rows, decisions_first, [])
-
-
-def _check_rows(rows: Tensor, decisions: int) -> None:
-    """Refuse numbers of decisions that are not there, or are no numbers: whatever lies there would be read."""
-    if rows.dtype is not torch.int64 or rows.dim() != 1 or not len(rows) or not rows.is_contiguous():
-        raise ValueError(f"rows {list(rows.shape)} of {rows.dtype}: expected int64 numbers of decisions, [M]")
-    low, high = (int(end) for end in rows.aminmax())
-    if low < 0 or high >= decisions:
-        raise ValueError(f"rows from {low} to {high}: there are {decisions} decisions")
+        return _Pass.apply(x, weights, tuple(widths), mean, inverse, decisions_first)  # pyright: ignore[reportReturnType]
+    return _forward(x, weights, widths, mean, inverse, decisions_first, [])
 
 
 class _Pass(torch.autograd.Function):
@@ -123,13 +108,13 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weights: Tensor, widths: tuple[int, ...], mean: Tensor | None, inverse: Tensor | None,
-        rows: Tensor | None, decisions_first: bool,
+        decisions_first: bool,
     ) -> Tensor:  # fmt: skip
-        lane, decisions = _lane(), x.shape[1] if rows is None else len(rows)
-        kept = [x.new_empty(len(weights), decisions, -(-width // lane) * lane) for width in widths[1:-1]]
-        ctx.save_for_backward(x, weights, mean, inverse, rows, *kept)
+        lane = _lane()
+        kept = [x.new_empty(len(weights), x.shape[1], -(-width // lane) * lane) for width in widths[1:-1]]
+        ctx.save_for_backward(x, weights, mean, inverse, *kept)
         ctx.widths = widths
-        return _forward(x, weights, widths, mean, inverse, rows, decisions_first, kept)
+        return _forward(x, weights, widths, mean, inverse, decisions_first, kept)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -138,10 +123,10 @@ class _Pass(torch.autograd.Function):
                 "networks in one pass have no second derivatives: take them in trainer.dense.operation_by_operation()"
             )
         by_inputs, by_weights, *_ = ctx.needs_input_grad
-        x, weights, mean, inverse, rows, *kept = ctx.saved_tensors
+        x, weights, mean, inverse, *kept = ctx.saved_tensors
         dy = grad_outputs[0] if grad_outputs[0].stride(-1) == 1 else grad_outputs[0].contiguous()
         dx = x.new_empty(len(weights), *x.shape[1:]) if by_inputs else None
-        call, library = _call(x, weights, ctx.widths, mean, inverse, rows, kept), _library()
+        call, library = _call(x, weights, ctx.widths, mean, inverse, kept), _library()
         gradient, sums = None, None
         if by_weights:
             gradient, sums = torch.empty_like(weights), x.new_empty(library.sums_size(ctypes.byref(call)))
@@ -151,18 +136,17 @@ class _Pass(torch.autograd.Function):
         ))  # fmt: skip
         if dx is not None and len(x) < len(dx):
             dx = dx.sum(0, keepdim=True)
-        return dx, gradient, None, None, None, None, None
+        return dx, gradient, None, None, None, None
 
 
 def _forward(
     x: Tensor, weights: Tensor, widths: Sequence[int], mean: Tensor | None, inverse: Tensor | None,
-    rows: Tensor | None, decisions_first: bool, kept: Sequence[Tensor],
+    decisions_first: bool, kept: Sequence[Tensor],
 ) -> Tensor:  # fmt: skip
     """Outputs, and what a backward pass needs in `kept`."""
-    agents, decisions, outputs = len(weights), x.shape[1] if rows is None else len(rows), widths[-1]
-    shape = (decisions, agents, outputs) if decisions_first else (agents, decisions, outputs)
-    y = x.new_empty(shape).transpose(0, 1) if decisions_first else x.new_empty(shape)
-    call = _call(x, weights, widths, mean, inverse, rows, kept)
+    agents, rows, outputs = len(weights), x.shape[1], widths[-1]
+    y = x.new_empty(rows, agents, outputs).transpose(0, 1) if decisions_first else x.new_empty(agents, rows, outputs)
+    call = _call(x, weights, widths, mean, inverse, kept)
     _done(_library().forward(ctypes.byref(call), y.data_ptr(), y.stride(0), y.stride(1)))
     return y
 
@@ -177,7 +161,7 @@ class _Call(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_long) for name in ("agents", "rows", "layers", "threads")),
-        *((name, ctypes.c_void_p) for name in ("widths", "weights", "x", "numbers")),
+        *((name, ctypes.c_void_p) for name in ("widths", "weights", "x")),
         *((name, ctypes.c_long) for name in ("x_agent", "x_row")),
         *((name, ctypes.c_void_p) for name in ("mean", "inverse")),
         ("mean_agent", ctypes.c_long),
@@ -187,17 +171,17 @@ class _Call(ctypes.Structure):
 
 def _call(
     x: Tensor, weights: Tensor, widths: Sequence[int], mean: Tensor | None, inverse: Tensor | None,
-    rows: Tensor | None, kept: Sequence[Tensor],
+    kept: Sequence[Tensor],
 ) -> _Call:  # fmt: skip
     """The arguments of a pass; the tensors must live as long."""
-    sizes, z = _widths(*widths), _addresses(*(k.data_ptr() for k in kept))
-    decisions, apart = x.shape[1] if rows is None else len(rows), mean is not None and len(mean) > 1
+    numbers, z = _widths(*widths), _addresses(*(k.data_ptr() for k in kept))
+    apart = mean is not None and len(mean) > 1
     call = _Call(
-        len(weights), decisions, len(widths) - 1, torch.get_num_threads(), ctypes.addressof(sizes), weights.data_ptr(),
-        x.data_ptr(), _address(rows), x.stride(0) if len(x) > 1 else 0, x.stride(1), _address(mean), _address(inverse),
-        x.shape[2] if apart else 0, ctypes.addressof(z) if kept else None,
+        len(weights), x.shape[1], len(widths) - 1, torch.get_num_threads(), ctypes.addressof(numbers),
+        weights.data_ptr(), x.data_ptr(), x.stride(0) if len(x) > 1 else 0, x.stride(1), _address(mean),
+        _address(inverse), x.shape[2] if apart else 0, ctypes.addressof(z) if kept else None,
     )  # fmt: skip
-    call.alive = sizes, z
+    call.alive = numbers, z
     return call
 
 

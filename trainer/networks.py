@@ -117,12 +117,10 @@ class StackedMLP(nn.Module):
         """Whether `read` gives the same for both."""
         return torch.equal(self.mean, other.mean) and torch.equal(self.inverse_spread, other.inverse_spread)
 
-    def evaluate(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Outputs [N, M, O] for inputs as `read` gives them, or the decisions of these numbers [M] among them."""
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """Outputs [N, M, O] for inputs as `read` gives them."""
         if self._in_one_pass(inputs):
-            return dense.evaluate(inputs, self.weights, self.widths, rows=rows)
-        if rows is not None:
-            inputs = inputs.index_select(1, rows)
+            return dense.evaluate(inputs, self.weights, self.widths)
         if _comes_in_parts(inputs, 1):
             return torch.cat([self.evaluate(part) for part in inputs.split(PART, 1)], 1)
         (weight, bias), *others = self.layers()
@@ -202,9 +200,9 @@ class CentralCritic(nn.Module):
         """As `StackedMLP.read`."""
         return self.network.read(self._inputs(obs))
 
-    def evaluate(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Values [N, M, 1], arguments as of `StackedMLP.evaluate`."""
-        return self.network.evaluate(inputs, rows)
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """Values [N, M, 1] for inputs as `read` gives them."""
+        return self.network.evaluate(inputs)
 
     def _inputs(self, obs: Tensor) -> Tensor:
         if self.shared:

@@ -111,7 +111,7 @@ class Ppo:
         for _ in range(config.epochs):
             order = torch.randperm(decisions, generator=self.generator).to(self.reward_scale.device)
             for k in range(config.minibatches):
-                losses, norm = self._descend(batch, order[k * size : (k + 1) * size])
+                losses, norm = self._descend(batch.take(order[k * size : (k + 1) * size]))
                 logs.append(losses)
                 norms.append(norm)
             kl = float(mean_over_ranks(torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()))
@@ -149,12 +149,11 @@ class Ppo:
             return advantage
         return (advantage * self.reward_scale) @ self.credited / self.reward_scale
 
-    def _descend(self, batch: Batch, rows: Tensor) -> tuple[Losses, Tensor]:
-        """One gradient step by the decisions of these numbers [M]; the losses and each agent's gradient norm."""
+    def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
+        """One gradient step; the losses and each agent's gradient norm."""
         config = self.config.ppo
-        mean, std = self.actor.evaluate(batch.seen, rows)
-        value = self.critic.evaluate(batch.valued, rows)[..., 0]
-        losses = ppo_losses(mean, std, value, batch, config.clip_epsilon, rows)
+        mean, std = self.actor.evaluate(batch.seen)
+        losses = ppo_losses(mean, std, self.critic.evaluate(batch.valued)[..., 0], batch, config.clip_epsilon)
         each = losses.objective + config.critic_coeff * losses.critic - config.entropy_coeff * losses.entropy
         self.optimiser.zero_grad(set_to_none=True)
         # The sum, as a mean over agents would make an agent's gradient smaller the more others there are.

@@ -16,14 +16,21 @@ PACE = 1.5  # by which a step size changes from one iteration to the next
 
 
 class Batch(NamedTuple):
-    """D decisions of all agents, agents first: as networks multiply them, and rows of an agent lie side by side."""
+    """M decisions of all agents, agents first: as networks multiply them, and rows of an agent lie side by side."""
 
-    seen: Tensor  # [N, D, O] by the actors, as `StackedMLP.read` gives it
-    valued: Tensor  # [N, D, I] by the critics; [1, D, I] where they read the same; `seen` itself where that is equal
-    action: Tensor  # [N, D, A]
-    log_prob: Tensor  # [N, D] when the action was taken
-    advantage: Tensor  # [N, D] standardised per agent
-    target: Tensor  # [N, D] of the value
+    seen: Tensor  # [N, M, O] by the actors, as `StackedMLP.read` gives it
+    valued: Tensor  # [N, M, I] by the critics; [1, M, I] where they read the same; `seen` itself where that is equal
+    action: Tensor  # [N, M, A]
+    log_prob: Tensor  # [N, M] when the action was taken
+    advantage: Tensor  # [N, M] standardised per agent
+    target: Tensor  # [N, M] of the value
+
+    def take(self, rows: Tensor) -> Batch:
+        """The decisions of these numbers."""
+        seen, valued, *rest = self
+        seen = seen.index_select(1, rows)
+        valued = seen if self.valued is self.seen else valued.index_select(1, rows)
+        return Batch(seen, valued, *(x.index_select(1, rows) for x in rest))
 
 
 class Losses(NamedTuple):
@@ -93,27 +100,22 @@ def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return -0.5 * ((x - mean) / std).square().sum(-1) - (std.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
-def ppo_losses(
-    mean: Tensor, std: Tensor, value: Tensor, batch: Batch, clip_epsilon: float, rows: Tensor | None = None
-) -> Losses:
+def ppo_losses(mean: Tensor, std: Tensor, value: Tensor, batch: Batch, clip_epsilon: float) -> Losses:
     """Clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, eq. 7) and value loss.
 
     The divergence is estimated as the mean of r − 1 − ln r, r the likelihood ratio: unbiased, never negative, and less
     noisy than that of −ln r (Schulman 2020, joschu.net/blog/kl-approx.html).
 
     Args:
-        mean, std: [N, M, A] of the policy now, std may be [N, 1, A]; value: [N, M] now.
-        batch: what was done; clip_epsilon: range of the likelihood ratio around 1.
-        rows: [M] numbers of the decisions of the batch; None: all of them.
+        mean, std: [N, M, A] of the policy now, std may be [N, 1, A]; value: [N, M] now; batch: what was done.
+        clip_epsilon: range of the likelihood ratio around 1.
     """
-    known = (batch.action, batch.log_prob, batch.advantage, batch.target)
-    action, log_prob, advantage, target = known if rows is None else (x.index_select(1, rows) for x in known)
-    log_ratio = normal_log_prob(action, mean, std) - log_prob
+    log_ratio = normal_log_prob(batch.action, mean, std) - batch.log_prob
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_epsilon, 1 + clip_epsilon)
-    objective = -torch.minimum(ratio * advantage, clipped * advantage).mean(1)
+    objective = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean(1)
     entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).mean(1)
     with torch.no_grad():
         kl, clip_fraction = (ratio - 1 - log_ratio).mean(1), (clipped != ratio).to(ratio.dtype).mean(1)
-    critic = F.smooth_l1_loss(value, target, reduction="none").mean(1)
+    critic = F.smooth_l1_loss(value, batch.target, reduction="none").mean(1)
     return Losses(objective, critic, entropy, kl, clip_fraction)

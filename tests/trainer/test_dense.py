@@ -127,23 +127,6 @@ def test_what_would_be_read_beyond_its_end_is_refused() -> None:
         dense.evaluate(torch.zeros(5, 4, 41), weights[:, 1:], widths)
 
 
-def test_decisions_are_found_by_their_numbers() -> None:
-    torch.manual_seed(0)
-    widths, x, rows = (7, 12, 2), torch.randn(3, 300, 7), torch.randint(300, (210,))
-    weights, units = networks(3, *widths), (torch.randn(3, 7), torch.rand(3, 7))
-    for given in (None, units):
-        chosen = dense.evaluate(x, weights, widths, given, rows=rows)
-        first = dense.evaluate(x[:, rows], weights, widths, given)
-        assert torch.equal(chosen, first)
-        a, b = (torch.autograd.grad(y.square().sum(), weights)[0] for y in (chosen, first))
-        assert torch.equal(a, b)
-    for wrong in (torch.tensor([0, 300]), torch.tensor([-1]), torch.tensor([0.0]), torch.zeros(0, dtype=torch.int64)):
-        with pytest.raises(ValueError, match=r"there are 300 decisions|expected int64 numbers"):
-            dense.evaluate(x, weights, widths, rows=wrong)
-    with pytest.raises(ValueError, match="inputs chosen by rows get no gradient"):
-        dense.evaluate(x.requires_grad_(), weights, widths, rows=rows)
-
-
 def test_second_derivatives_are_refused_and_transforms_go_by_operations() -> None:
     network, x = StackedMLP(2, 3, 1, (4,), final_gain=1.0), torch.randn(5, 2, 3, requires_grad=True)
     with pytest.raises(RuntimeError, match="operation_by_operation"):

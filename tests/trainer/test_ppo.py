@@ -108,7 +108,7 @@ def test_an_agents_gradient_is_of_its_own_loss_however_many_there_are(algorithm:
     own = own - learner.config.ppo.entropy_coeff * losses.entropy[2]
     gradients = torch.autograd.grad(own, learner.parameters)
     assert all(g[[0, 1, 3]].abs().max() == 0 for g in gradients)
-    _, norms = learner._descend(batch, torch.arange(batch.target.shape[1]))
+    _, norms = learner._descend(batch)
     assert float(norms[2]) == pytest.approx(float(torch.stack([g.norm() for g in gradients]).norm()), rel=1e-4)
 
 
@@ -126,14 +126,14 @@ def test_minibatches_hold_what_networks_read(algorithm: str, shared: bool, own_u
     batch, _ = learner._batch()
     assert (batch.valued is batch.seen) == (algorithm == "ippo" and not own_units)
     rows = torch.tensor([5, 0, 11])
-    obs = learner.rollout.obs.flatten(0, 1)[rows]
-    mean, std = learner.actor.evaluate(batch.seen, rows)
+    part, obs = batch.take(rows), learner.rollout.obs.flatten(0, 1)[rows]
+    mean, std = learner.actor.evaluate(part.seen)
     expected = learner.actor(obs)
     torch.testing.assert_close(mean.transpose(0, 1), expected[0])
     torch.testing.assert_close(std.expand_as(mean).transpose(0, 1), expected[1])
-    torch.testing.assert_close(learner.critic.evaluate(batch.valued, rows).transpose(0, 1), learner.critic(obs))
-    torch.testing.assert_close(batch.action[:, rows].transpose(0, 1), learner.rollout.action.flatten(0, 1)[rows])
-    torch.testing.assert_close(batch.log_prob[:, rows].T, learner.rollout.log_prob.flatten(0, 1)[rows])
+    torch.testing.assert_close(learner.critic.evaluate(part.valued).transpose(0, 1), learner.critic(obs))
+    torch.testing.assert_close(part.action.transpose(0, 1), learner.rollout.action.flatten(0, 1)[rows])
+    torch.testing.assert_close(part.log_prob.T, learner.rollout.log_prob.flatten(0, 1)[rows])
 
 
 def test_credit_is_ones_own_gain_the_neighbours_or_the_communitys() -> None:
@@ -179,8 +179,8 @@ def test_the_first_minibatch_is_of_the_policy_that_acted(algorithm: str, monkeyp
     divergences = []
     descend = learner._descend
 
-    def noted(batch: Batch, rows: torch.Tensor) -> tuple[Losses, torch.Tensor]:
-        losses, norm = descend(batch, rows)
+    def noted(batch: Batch) -> tuple[Losses, torch.Tensor]:
+        losses, norm = descend(batch)
         divergences.append(float(losses.kl.mean()))
         return losses, norm
 
