@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -214,6 +215,7 @@ class _Runner:
     def __init__(self, config: GridConfig, seeds: list[int], device: torch.device, watch: Watch):
         self.config, self.seeds, self.device, self.watch = config, seeds, device, watch
         self.sim = self._simulator(config, len(seeds))
+        self.week = _weeks(self.sim, seeds)
         self.grid_only: Outcome | None = None
         self._fewer: Simulator | None = None
 
@@ -279,7 +281,14 @@ class _Runner:
         record = run_episode(sim, _Watched(controller, self.watch.advance), seed=seeds)
         self.watch.record(name, record)
         grid_only_j = None if self.grid_only is None else self.grid_only.prosumer_j[: len(seeds)]
-        return Outcome(name, controller.kind, forecast, prosumer_cost_j(record), kpis(record, grid_only_j))
+        costs, week = prosumer_cost_j(record), self.week[: len(seeds)]
+        return Outcome(name, controller.kind, forecast, costs, kpis(record, grid_only_j), week=week)
+
+
+def _weeks(sim: Simulator, seeds: list[int]) -> np.ndarray:
+    """The contiguous weeks of the data, numbered, that the episodes of `seeds` lie in, [E]."""
+    state, _ = sim.reset(seed=seeds)
+    return sim.table.profiles.block[state.row.cpu().numpy()]
 
 
 class _Watched:

@@ -95,7 +95,7 @@ def load(path: Path) -> Outcome | None:
         return Outcome(
             name=name, kind=kind, forecast=forecast or None, prosumer_j=data["prosumer_j"],
             kpis={k.removeprefix(KPI_PREFIX): v for k, v in data.items() if k.startswith(KPI_PREFIX)},
-            bound_j=data.get("bound_j"),
+            bound_j=data.get("bound_j"), week=data.get("week"),
         )  # fmt: skip
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
@@ -106,8 +106,9 @@ def save(path: Path, outcome: Outcome) -> None:
     data: dict[str, Any] = {KPI_PREFIX + name: values for name, values in outcome.kpis.items()}
     data["about"] = np.array([outcome.name, outcome.kind, outcome.forecast or ""])
     data["prosumer_j"] = outcome.prosumer_j
-    if outcome.bound_j is not None:
-        data["bound_j"] = outcome.bound_j
+    for name in ("bound_j", "week"):
+        if (values := getattr(outcome, name)) is not None:
+            data[name] = values
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **data)
     try:

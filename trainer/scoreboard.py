@@ -11,106 +11,35 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
-FEW = 30  # episodes below which resampling them says too little of their spread: Student's t instead
+from trainer.intervals import Estimate, mean_interval, ratio_interval
+
 MIN_DENOMINATOR = 0.01  # of |J of grid_only|: below it there is nothing to win, and the score is noise
 MORE_OVERLOAD, MORE_VIOLATIONS = "overload", "voltage"
 
 
-class Score(NamedTuple):
-    """Share of the possible saving that was made: 0 = grid_only, 1 = the optimum; unclipped."""
-
-    value: float
-    low: float  # 95 % confidence interval over episodes; NaN from a single one
-    high: float
-
-
 def score(
-    policy: np.ndarray,
-    grid_only: np.ndarray,
-    optimum: np.ndarray,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Score | None:
+    policy: np.ndarray, grid_only: np.ndarray, optimum: np.ndarray, week: np.ndarray | None = None
+) -> Estimate | None:
     """(mean J_grid_only − mean J_policy) / (mean J_grid_only − mean J_optimum), a ratio of means.
 
-    The interval is a percentile bootstrap over episodes (Efron and Tibshirani 1993, An Introduction to the
-    Bootstrap, ch. 13), paired: a resample takes the same episodes of all three. Of fewer than 30 it would be too
-    narrow (of 3, a third of its length at normal deviations): Student's t with the ratio's spread to first order
-    (Cochran 1977, Sampling Techniques, ch. 6), as wide as so few can tell.
+    The share of the possible saving that was made: 0 = grid_only, 1 = the optimum; unclipped, with its interval.
 
     Args:
         policy, grid_only, optimum: [E] EUR, J of the same episodes in the same order.
-        resamples: bootstrap resamples; seed: of their draw.
+        week: [E] of the data, as in `trainer.intervals`.
 
     Returns:
         The score, or None where the denominator is below 1 % of |mean J_grid_only| (nothing to win).
     """
-    costs = np.stack([policy, grid_only, optimum], axis=1).astype(np.float64)  # [E, 3]
-    means = costs.mean(axis=0)
-    possible = means[1] - means[2]
-    if not possible >= MIN_DENOMINATOR * abs(means[1]) or possible <= 0:
+    policy, grid_only, optimum = (np.asarray(x, dtype=np.float64) for x in (policy, grid_only, optimum))
+    possible = grid_only.mean() - optimum.mean()
+    if not possible >= MIN_DENOMINATOR * abs(grid_only.mean()) or possible <= 0:
         return None
-    value = float((means[1] - means[0]) / possible)
-    if len(costs) < 2:
-        return Score(value, math.nan, math.nan)
-    if len(costs) < FEW:  # how far each episode is from the ratio of means
-        residual = (costs[:, 1] - costs[:, 0] - value * (costs[:, 1] - costs[:, 2])) / possible
-        reach = _students_reach(residual)
-        return Score(value, value - reach, value + reach)
-    drawn = _resampled_means(costs, resamples, seed)
-    low, high = _interval((drawn[:, 1] - drawn[:, 0]) / (drawn[:, 1] - drawn[:, 2]))
-    return Score(value, low, high)
-
-
-def mean_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of [E] values over the episodes that have one, with its interval as in `score`; NaN where none has."""
-    present = np.asarray(values, dtype=np.float64)
-    present = present[np.isfinite(present)]
-    if present.size == 0:
-        return math.nan, math.nan, math.nan
-    if present.size == 1:
-        return float(present[0]), math.nan, math.nan
-    mean = float(present.mean())
-    if present.size < FEW:
-        reach = _students_reach(present)
-        return mean, mean - reach, mean + reach
-    low, high = _interval(_resampled_means(present[:, None], resamples, seed)[:, 0])
-    return mean, low, high
-
-
-def _students_reach(values: np.ndarray) -> float:
-    """Half the length of Student's t interval for the mean of E ≥ 2 values."""
-    from scipy.special import stdtrit
-
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * error)
-
-
-def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Means of `resamples` draws with replacement from rows of [E, C], as [R, C]."""
-    return _resample_weights(len(values), resamples, seed) @ values
-
-
-@lru_cache(maxsize=4)
-def _resample_weights(episodes: int, resamples: int, seed: int) -> np.ndarray:
-    """Share of every episode in every resample, [R, E]; drawn once for all the numbers of a scoreboard."""
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples)
-    return counts / episodes
-
-
-def _interval(samples: np.ndarray) -> tuple[float, float]:
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(samples, [tail, 100 - tail])
-    return float(low), float(high)
+    return ratio_interval(grid_only - policy, grid_only - optimum, week)
 
 
 @dataclass(frozen=True)
@@ -123,6 +52,7 @@ class Outcome:
     prosumer_j: np.ndarray  # [E, N] EUR, bill less the worth of the energy the battery gained
     kpis: dict[str, np.ndarray]  # name -> [E]
     bound_j: np.ndarray | None = None  # [E] EUR, of the optimum: the program's value, which nothing beats
+    week: np.ndarray | None = None  # [E] of the data, as in `trainer.intervals`; None: of each its own
 
     @property
     def cost_j(self) -> np.ndarray:
@@ -237,9 +167,9 @@ def _row(outcome: Outcome, grid_only: Outcome, bound_j: np.ndarray | None) -> Ro
         raise ValueError(f"{outcome.name} ran {episodes} episodes, the references {known}: run them on as many")
     result = None
     if bound_j is not None:
-        result = score(outcome.cost_j, grid_only.cost_j[:episodes], bound_j[:episodes])
-    cost, *cost_ci = mean_interval(outcome.cost_j)
-    kpis = {name: mean_interval(values) for name, values in outcome.kpis.items()}
+        result = score(outcome.cost_j, grid_only.cost_j[:episodes], bound_j[:episodes], outcome.week)
+    cost, *cost_ci = mean_interval(outcome.cost_j, outcome.week)
+    kpis = {name: mean_interval(values, outcome.week) for name, values in outcome.kpis.items()}
     return Row(
         name=outcome.name, kind=outcome.kind, forecast=outcome.forecast, episodes=episodes,
         score=None if result is None else result.value,

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trainer.scoreboard import FEW, MORE_OVERLOAD, MORE_VIOLATIONS, Row, Scoreboard
+from trainer.scoreboard import MORE_OVERLOAD, MORE_VIOLATIONS, Row, Scoreboard
 
 NOT_AVAILABLE = "n/a"
 STYLES = {"policy": "bold bright_green", "mpc": "cyan", "optimum": "yellow", "rule": ""}
@@ -141,8 +141,8 @@ def footnotes(board: Scoreboard) -> list[str]:
     if fewer:
         counts = " or ".join(str(count) for count in fewer)
         notes.append(f"†: on the first {counts} episodes, scored against the references on these same ones.")
-    if any(row.score_ci is not None and row.episodes < FEW for row in board.rows):
-        notes.append(f"95 % interval: of fewer than {FEW} episodes by Student's t, wide where there are few.")
+    if any(row.score_ci is not None for row in board.rows):
+        notes.append("95 % interval: by Student's t over the weeks of the data that episodes lie in, wide where few.")
     marks = {mark for row in board.rows for mark in row.marks}
     if MORE_OVERLOAD in marks:
         notes.append(f"{SIGNS[MORE_OVERLOAD]}: more overload hours than grid_only.")

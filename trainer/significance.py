@@ -9,7 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from trainer.scoreboard import Outcome, mean_interval, score
+from trainer.intervals import clustered_error, mean_interval
+from trainer.scoreboard import Outcome, score
 
 CLEAR = 0.05  # of p after Holm's correction
 
@@ -22,10 +23,10 @@ class Pair:
     b: str
     episodes: int
     cost_difference_eur: float  # mean of J_a − J_b per episode; negative: a is cheaper
-    cost_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.scoreboard` makes them
+    cost_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.intervals` makes them
     score_difference: float | None  # score_a − score_b
-    score_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.scoreboard` makes them
-    t: float | None  # paired t statistic of J_a − J_b
+    score_ci: tuple[float, float] | None  # 95 %, paired, as `trainer.intervals` makes them
+    t: float | None  # paired t statistic of J_a − J_b over weeks
     p: float | None  # two-sided
     p_holm: float | None  # corrected for the number of pairs (Holm 1979, Scand. J. Statistics 6)
     better: str | None  # the cheaper one where p_holm < 0.05
@@ -46,12 +47,13 @@ def paired(outcomes: Sequence[Outcome], grid_only: Outcome, optimum: Outcome | N
 def _pair(a: Outcome, b: Outcome, grid_only: Outcome, optimum: Outcome | None) -> dict:
     episodes = min(len(a.cost_j), len(b.cost_j))
     difference = a.cost_j[:episodes] - b.cost_j[:episodes]
-    mean, *interval = mean_interval(difference)
+    week = None if a.week is None else a.week[:episodes]
+    mean, *interval = mean_interval(difference, week)
     reference, bound = grid_only.cost_j[:episodes], None if optimum is None else optimum.bound_j
     points = None
     if bound is not None:  # a controller that costs `difference` more than grid_only scores score_a − score_b
-        points = score(reference + difference, reference, bound[:episodes])
-    t, p = paired_t_test(difference)
+        points = score(reference + difference, reference, bound[:episodes], week)
+    t, p = paired_t_test(difference, week)
     return {
         "a": a.name, "b": b.name, "episodes": episodes, "cost_difference_eur": mean, "cost_ci": _finite(interval),
         "score_difference": None if points is None else points.value,
@@ -59,20 +61,23 @@ def _pair(a: Outcome, b: Outcome, grid_only: Outcome, optimum: Outcome | None) -
     }  # fmt: skip
 
 
-def paired_t_test(difference: np.ndarray) -> tuple[float | None, float | None]:
-    """Student's t statistic and two-sided p of a mean difference of 0; None from fewer than two episodes.
+def paired_t_test(difference: np.ndarray, week: np.ndarray | None = None) -> tuple[float | None, float | None]:
+    """Student's t statistic and two-sided p of a mean difference of 0; None from fewer than two weeks.
 
-    Episodes that all differ by the same amount have no spread: p is 1 where they are equal, else 0, and t is n/a.
+    Where all differ by the same amount there is no spread: p is 1 where they are equal, else 0, and t is n/a.
+
+    Args:
+        difference: [E] of episodes; week: [E] of the data, as in `trainer.intervals`.
     """
-    from scipy.stats import ttest_1samp  # with HiGHS, in the extra `control`
+    from scipy.special import stdtr  # with HiGHS, in the extra `control`
 
-    if len(difference) < 2:
+    mean = float(difference.mean())
+    error, freedom = clustered_error(difference - mean, week)
+    if not freedom:
         return None, None
-    spread = difference.std()
-    if spread <= 1e-12 * max(1.0, float(np.abs(difference).max())):
-        return None, 1.0 if np.abs(difference).max() <= 1e-12 else 0.0
-    statistic, p = np.asarray(ttest_1samp(difference, 0.0), dtype=np.float64)
-    return float(statistic), float(p)
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        return None, 1.0 if abs(mean) <= 1e-12 else 0.0
+    return mean / error, float(2 * stdtr(freedom, -abs(mean / error)))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

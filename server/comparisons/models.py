@@ -127,9 +127,13 @@ class PairRow(BaseModel):
     b: str
     episodes: int
     cost_difference_eur: float = Field(description="Mean of cost_a − cost_b per episode; negative: a is cheaper.")
-    cost_ci: tuple[float, float] | None = Field(description="95 %, paired over episodes.")
+    cost_ci: tuple[float, float] | None = Field(
+        description="95 %, paired, by Student's t over the weeks that episodes lie in."
+    )
     score_difference: float | None = Field(description="score_a − score_b.")
-    score_ci: tuple[float, float] | None = Field(description="95 %, paired over episodes.")
+    score_ci: tuple[float, float] | None = Field(
+        description="95 %, paired, by Student's t over the weeks that episodes lie in."
+    )
     t: float | None = Field(description="Paired t statistic.")
     p: float | None = Field(description="Two-sided p of the paired t-test.")
     p_holm: float | None = Field(description="p corrected for the number of pairs (Holm).")

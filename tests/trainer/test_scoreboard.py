@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from smartgrid_core.kpis import KPIS
-from trainer.scoreboard import Outcome, Scoreboard, build, mean_interval, score
+from trainer.scoreboard import Outcome, Scoreboard, build, score
 from trainer.scoreboard_table import COLUMNS, bar, columns_for
 
 EPISODES = 8
@@ -76,40 +76,6 @@ def test_single_episode_has_a_score_without_interval() -> None:
     assert np.isnan([found.low, found.high]).all()
 
 
-def test_bootstrap_is_seeded_and_covers_the_truth() -> None:
-    rng = np.random.default_rng(7)
-    trials, covered = 200, 0
-    policy = grid_only = optimum = np.zeros(32)
-    for _ in range(trials):
-        grid_only = rng.normal(140, 20, 32)
-        optimum = 0.6 * grid_only + rng.normal(0, 2, 32)
-        policy = grid_only - 0.8 * (grid_only - optimum) + rng.normal(0, 6, 32)
-        found = score(policy, grid_only, optimum, resamples=2000)
-        assert found is not None
-        covered += found.low <= 0.8 <= found.high
-    assert 0.88 <= covered / trials <= 0.99
-    assert score(policy, grid_only, optimum) == score(policy, grid_only, optimum)
-    assert score(policy, grid_only, optimum) != score(policy, grid_only, optimum, seed=1)
-
-
-@pytest.mark.parametrize("episodes", [3, 6, 12])
-def test_intervals_of_few_episodes_cover_the_truth(episodes: int) -> None:
-    """A percentile bootstrap of 3 covered it in some 70 of 100."""
-    rng = np.random.default_rng(7)
-    trials, covered, of_means = 400, 0, 0
-    for _ in range(trials):
-        grid_only = rng.normal(140, 20, episodes)
-        optimum = 0.6 * grid_only + rng.normal(0, 2, episodes)
-        policy = grid_only - 0.8 * (grid_only - optimum) + rng.normal(0, 6, episodes)
-        found, (_, low, high) = score(policy, grid_only, optimum), mean_interval(grid_only)
-        assert found is not None
-        covered += found.low <= 0.8 <= found.high
-        of_means += low <= 140 <= high
-        assert found == score(policy, grid_only, optimum)
-    assert 0.91 <= covered / trials <= 0.99
-    assert 0.91 <= of_means / trials <= 0.99
-
-
 def test_ends_of_an_interval_read_apart() -> None:
     def text(*ends: float) -> str:
         row = replace(example().rows[0], score_ci=ends)
@@ -120,13 +86,6 @@ def test_ends_of_an_interval_read_apart() -> None:
     assert text(1.0, 1.0) == "1.00 … 1.00"
     assert text(-0.0541, -0.0511) == "-0.054 … -0.051"
     assert text(-123.456, 125.678) == "-123.5 … 125.7"
-
-
-def test_mean_interval_leaves_out_what_is_not_available() -> None:
-    mean, low, high = mean_interval(np.array([1.0, np.nan, 3.0]))
-    assert mean == 2.0
-    assert (low, high) == pytest.approx((2 - 12.706, 2 + 12.706), abs=1e-3)  # Student's t of two values
-    assert np.isnan(mean_interval(np.array([np.nan]))).all()
 
 
 def test_rows_are_sorted_and_a_subset_meets_its_own_references() -> None:

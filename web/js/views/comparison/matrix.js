@@ -44,7 +44,7 @@ function scoreCell(cell, chosen) {
   row.marks?.length ? h("span", { class: "mark", "aria-label": row.marks.join(", ") }, "!") : null);
   return explain(td, {
     title: `${cell.policy} on ${cell.scenario}`,
-    text: [KPIS[0].what, row.score_ci ? "The smaller numbers are its 95 % confidence interval (paired bootstrap)." : "", row.marks?.length ? `Marked: ${row.marks.join("; ")}.` : ""].join(" "),
+    text: [KPIS[0].what, row.score_ci ? "The smaller numbers are its 95 % confidence interval (by the weeks of the data that episodes lie in)." : "", row.marks?.length ? `Marked: ${row.marks.join("; ")}.` : ""].join(" "),
     formula: KPIS[0].formula,
   });
 }

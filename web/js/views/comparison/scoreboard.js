@@ -48,7 +48,7 @@ export function scoreboardTable(result, reference, order, reorder, all, show) {
       columns.slice(0, 1).map((kpi) => heading(kpi.key, kpi.label, kpi.good, about(kpi))),
       heading("versus", h("span", {}, "Cost", h("small", {}, ` vs ${reference}`)), "low", {
         title: `Cost against ${reference}`, unit: "EUR per episode",
-        text: "Mean difference on the same episodes with its 95 % interval (paired bootstrap). ▲ cheaper and ▼ dearer where the paired t-test, corrected for the number of pairs (Holm), has p < 0.05.",
+        text: "Mean difference on the same episodes with its 95 % interval (paired, by the weeks that episodes lie in). ▲ cheaper and ▼ dearer where the paired t-test, corrected for the number of pairs (Holm), has p < 0.05.",
         formula: "mean(J policy − J reference)",
       }),
       columns.slice(1).map((kpi) => heading(kpi.key, h("span", {}, kpi.label, kpi.unit ? h("small", {}, ` ${kpi.unit}`) : null), kpi.good, about(kpi))))),
