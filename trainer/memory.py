@@ -76,6 +76,8 @@ def require_memory(outlined: Learner, config: TrainConfig, sim: Simulator) -> No
         remedies[0] = f"lower --qmix.replay ({config.qmix.replay:,}) or --num_grids ({config.num_grids:,})"
     if not config.share_parameters and sim.num_agents > PRESET_AGENTS:
         remedies.insert(0, "add --share_parameters true")
+    elif parts["networks"] + parts.get("checkpoint", 0) > needed / 2:
+        remedies.insert(0, f"lower --hidden ({list(config.hidden)})")
     shown = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items())
     raise ConfigError(
         f"{config.algorithm} on {sim.config.name} with {sim.num_agents:,} prosumers needs about {needed / MIB:,.0f} "

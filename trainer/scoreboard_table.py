@@ -68,6 +68,7 @@ COLUMNS = (
     Column("cost\nEUR", 8, lambda row: f"{row.cost_eur:,.2f}"),
     Column("forecast", 11, lambda row: row.forecast or "–", "left"),
     Column("", BAR_CELLS, lambda row: bar(row.score), "left"),
+    Column("bill\nEUR", 8, _kpi("bill_eur", 2)),
     Column("stabi-\nlity", 6, _kpi("stability", 3)),
     Column("overload\nh", 8, _kpi("overload_h", 1)),
     Column("voltage\nviol. h", 7, _kpi("voltage_violation_h", 1)),
@@ -132,7 +133,7 @@ def footnotes(board: Scoreboard) -> list[str]:
     )
     notes = [
         reference,
-        "cost: mean per episode, less the worth of the energy the batteries gained. "
+        "cost: the bill, mean per episode, less the worth of the energy the batteries gained. "
         "Compare controllers with equal forecasts only.",
     ]
     if board.optimum_eur is not None and any(row.score is None for row in board.rows):

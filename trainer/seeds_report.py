@@ -103,7 +103,7 @@ def table(content: Mapping[str, Any]) -> Group:
 
 def _digits(value: float) -> int:
     """Decimals that say something about a figure of this size."""
-    return 3 if abs(value) < 10 else 1
+    return 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
 
 
 def _text(value: float | None, digits: int) -> str:

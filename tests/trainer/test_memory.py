@@ -61,6 +61,11 @@ def test_sizes_are_known_before_anything_is_allocated(algorithm: str, shared: bo
         ("mappo", {}, "add --share_parameters true; or lower --num_grids"),
         ("mappo", {"share_parameters": True}, r"free on cpu: lower --num_grids \(2\) or --horizon \(400\)"),
         ("qmix", {"share_parameters": True}, "lower --qmix.replay"),
+        (
+            "ippo",
+            {"share_parameters": True, "hidden": (900, 900), "horizon": 8},
+            r"lower --hidden \(\[900, 900\]\); or",
+        ),
     ],
 )
 def test_what_cannot_fit_is_refused_with_a_remedy_and_not_begun(
