@@ -68,7 +68,10 @@ def _scenarios(_arguments: argparse.Namespace) -> int:
 
 def _validate(arguments: argparse.Namespace) -> int:
     config = GridConfig.load(arguments.file)
-    simulator = Simulator(config)
+    held_out = ("test", "validation", "train") if config.profiles.hold_out else ("all",)  # the shortest blocks first
+    simulator = Simulator(config, split=held_out[0])
+    for split in held_out[1:]:
+        simulator.table.starts_of(split)
     print(
         f"OK  {arguments.file}: {config.num_agents} prosumers, {len(simulator.links.pairs)} links, "
         f"{len(simulator.feeder.bus_names)} buses, {config.episode_steps} steps of {config.step_minutes} min"

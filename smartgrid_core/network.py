@@ -59,12 +59,15 @@ def require_island_unit(config: NetworkConfig, feeder: Feeder) -> None:
 def place_agents(feeder: Feeder, wanted: Sequence[str | int | None]) -> np.ndarray:
     """Bus index of every agent; those without a wish are spread evenly over the load buses.
 
+    Behind a transformer these are all but its busbar, without one all but the slack and the first bus.
+
     Raises:
         ConfigError: a bus that the feeder does not have, or the slack bus.
     """
     names = list(feeder.bus_names)
     busbar = int(feeder.to_bus[0])  # behind the transformer, wherever a file lists it
-    free = [i for i in range(len(names)) if i not in (feeder.slack, busbar)] or [busbar]
+    behind = np.asarray(feeder.path)[0] > 0 if feeder.kind[0] == "transformer" else np.ones(len(names), bool)
+    free = [i for i in range(len(names)) if behind[i] and i not in (feeder.slack, busbar)] or [busbar]
     spread = np.linspace(0, len(free) - 1, num=len(wanted)).round().astype(int)
     buses = []
     for k, bus in enumerate(wanted):

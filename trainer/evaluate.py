@@ -26,6 +26,7 @@ from smartgrid_core.controllers.rules import IdleController, grid_only_config
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.faults import nearest
 from smartgrid_core.kpis import kpis
+from smartgrid_core.profiles.splits import DAYS_PER_WEEK
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State
 from trainer import evaluation_cache
@@ -286,9 +287,9 @@ class _Runner:
 
 
 def _weeks(sim: Simulator, seeds: list[int]) -> np.ndarray:
-    """The contiguous weeks of the data, numbered, that the episodes of `seeds` lie in, [E]."""
+    """The weeks of the data, numbered, that the episodes of `seeds` begin in, [E]."""
     state, _ = sim.reset(seed=seeds)
-    return sim.table.profiles.block[state.row.cpu().numpy()]
+    return state.row.cpu().numpy() // (DAYS_PER_WEEK * sim.config.steps_per_day)
 
 
 class _Watched:

@@ -105,6 +105,12 @@ class GridConfig(Model):
                 raise ValueError(
                     f"forecast.window_edges_h: {edge} h is not a multiple of step_minutes = {self.step_minutes}"
                 )
+        for k, event in enumerate(self.events):
+            if event.day[0] >= self.episode_days:
+                raise ValueError(
+                    f"events.{k}.day = {list(event.day)}: an episode of episode_days = {self.episode_days:g} ends "
+                    f"before that {event.kind} could begin; days count from 0"
+                )
         names = [p.name for p in self.prosumers]
         if len(set(names)) != len(names):
             repeated = next(n for n in names if names.count(n) > 1)

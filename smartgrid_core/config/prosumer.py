@@ -49,9 +49,9 @@ class SolarConfig(Model):
     capacity_kwp: Quantity = (0.0, 0.0)
     """Peak power under standard test conditions; 0 means no solar."""
     tilt_deg: float = Field(default=35.0, ge=0, le=90)
-    """Tilt of the modules from the horizontal."""
+    """Tilt of the modules from the horizontal, of synthetic profiles."""
     azimuth_deg: float = Field(default=180.0, ge=0, le=360)
-    """Direction the modules face, clockwise from north (180 = south)."""
+    """Direction the modules face, clockwise from north (180 = south), of synthetic profiles."""
 
     @model_validator(mode="after")
     def _check(self) -> SolarConfig:

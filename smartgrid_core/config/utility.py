@@ -10,7 +10,11 @@ from smartgrid_core.config.base import Model, Quantity, within
 
 
 class TariffBand(Model):
-    """Prices between two hours of every day; a band with to_hour <= from_hour crosses midnight."""
+    """Prices between two hours of every day; a band with to_hour <= from_hour crosses midnight.
+
+    Hours are of local standard time all year, as profiles are: by a clock with summer time a band begins an hour later
+    in summer. Where that matters, give the prices as a CSV (`profiles.price_path`), whose stamps follow the clock.
+    """
 
     from_hour: float = Field(ge=0, lt=24)
     """Start of the band, hour of the day."""
@@ -44,9 +48,9 @@ class TariffConfig(Model):
         *(340.0, 335.0, 332.0, 330.0, 333.0, 342.0, 355.0, 365.0, 362.0, 348.0, 330.0, 315.0),
         *(305.0, 302.0, 308.0, 322.0, 345.0, 375.0, 398.0, 405.0, 400.0, 385.0, 365.0, 350.0),
     )
-    """Carbon intensity of imported energy by hour of the day. Default: a stylised day around the German mean of
-    about 350 g/kWh (Umweltbundesamt 2024, Entwicklung der spezifischen Treibhausgas-Emissionen), with a solar dip
-    and an evening peak."""
+    """Carbon intensity of imported energy by hour of the day, local standard time. Default: a stylised day around the
+    German mean of about 350 g/kWh (Umweltbundesamt 2024, Entwicklung der spezifischen Treibhausgas-Emissionen), with a
+    solar dip and an evening peak."""
 
     @model_validator(mode="after")
     def _check(self) -> TariffConfig:
@@ -91,7 +95,8 @@ class EventConfig(Model):
     probability: float = Field(default=1.0, ge=0, le=1)
     """Chance that it happens in an episode."""
     day: Quantity = (0.0, 0.0)
-    """Day of the episode it starts on, drawn as a whole number from the range."""
+    """Day of the episode it starts on, from 0, drawn as a whole number from the range; on days an episode does not have
+    it does not happen."""
     hour: Quantity = (17.0, 17.0)
     """Hour of that day it starts at."""
     duration_h: Quantity = (2.0, 2.0)
@@ -107,6 +112,8 @@ class EventConfig(Model):
     def _check(self) -> EventConfig:
         within("hour", self.hour, 0.0, 24.0)
         within("day", self.day, 0.0, 366.0)
+        if any(day % 1 for day in self.day):
+            raise ValueError(f"day = {list(self.day)}: expected whole days, from 0 on")
         within("duration_h", self.duration_h, 0.0, 8784.0, open_low=True)
         if self.kind == "cloud" and self.factor > 1:
             raise ValueError(f"factor = {self.factor} would make a cloud brighten the sun: expected 0 to 1")

@@ -35,6 +35,8 @@ from .topology import Branch, Bus, assemble
 
 S_BASE_KVA = 100.0
 
+HIGHEST_KV = 150.0  # of what a low-voltage feeder hangs on; beyond, a column is in V
+KILOVOLTS = f"a voltage in kV > 0, at most {HIGHEST_KV:g}"
 MOST_BRANCHES = 2000  # what a path from every bus to the slack is kept for takes their square
 
 
@@ -138,9 +140,13 @@ def _nominal_voltages(rows: list[_Row], index: dict[str, int], vn_kv: float) -> 
     for row in rows:
         if row.values["kind"] == TRANSFORMER:
             for end in ("from", "to"):
-                value = row.number_of(f"vn_{end}_kv", "a voltage in kV > 0", low=0.0)
+                value = row.number_of(f"vn_{end}_kv", KILOVOLTS, low=0.0)
+                if value > HIGHEST_KV:
+                    raise row.error(f"vn_{end}_kv", KILOVOLTS)
                 if known.setdefault(index[row.values[f"{end}_bus"]], value) != value:
                     raise row.error(f"vn_{end}_kv", "the same voltage as another transformer at this bus")
+            if known[index[row.values["to_bus"]]] > known[index[row.values["from_bus"]]]:
+                raise row.error("vn_to_kv", "at most vn_from_kv: from_bus is the high-voltage side; swap the two ends")
     pending = [row for row in rows if row.values["kind"] != TRANSFORMER]
     progress = True
     while pending and progress:

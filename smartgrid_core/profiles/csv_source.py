@@ -22,7 +22,7 @@ from smartgrid_core.profiles.types import SPLITS, ProfileError, Profiles
 LOAD_COLUMNS = ("timestamp", "agent", "demand_kw", "generation_kw")
 # Beyond these a column is in another unit: a low-voltage connection carries at most some hundred kW, and the
 # smallest household uses more than 10 W at some moment of a day.
-HIGHEST_KW = 10_000.0
+HIGHEST_KW = 2_000.0
 LOWEST_PEAK_KW = 0.01
 
 

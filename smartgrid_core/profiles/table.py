@@ -7,6 +7,7 @@ so several steps are read at once: 32 steps cost little more than one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from smartgrid_core.config import ForecastConfig, GridConfig
 from smartgrid_core.fused import layout
 from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
-from smartgrid_core.profiles.types import Profiles, split_code
+from smartgrid_core.profiles.types import UNUSED, Profiles, split_code
 
 MAX_WINDOW = 32  # steps read at once; a column's last row is repeated so often behind its end
 _BLOCK = 1024  # windows turned to feature-major at once: they stay within a core's cache
@@ -143,16 +144,14 @@ class ProfileTable(nn.Module):
     def __init__(self, config: GridConfig, profiles: Profiles, split: str):
         super().__init__()
         split = split if config.profiles.hold_out else "all"
+        if split == "all":  # forecasts go on from week to week then, like episodes
+            profiles = replace(profiles, block=np.where(profiles.block == UNUSED, UNUSED, 0))
         self.config, self.profiles, self.split = config, profiles, split
         self.edges = config.window_edges_steps
         self.windows = len(self.edges)
         self.length = profiles.demand.shape[1]
         self._series: dict[tuple[str, str], np.ndarray] = {}
-        starts = episode_starts(
-            profiles.block, profiles.split_of_step, split, episode_steps=config.episode_steps,
-            lookback_steps=config.steps_per_day, lookahead_steps=self.edges[-1], steps_per_day=config.steps_per_day,
-        )  # fmt: skip
-        self.register_buffer("starts", torch.from_numpy(starts.astype(np.int32)))
+        self.register_buffer("starts", torch.from_numpy(self.starts_of(split).astype(np.int32)))
         self.register_buffer("demand_pool", torch.from_numpy(profiles.demand_pool[split].astype(np.int32)))
         self.register_buffer("generation_pool", torch.from_numpy(profiles.generation_pool[split].astype(np.int32)))
         self.register_buffer("demand_rows", self._pack("demand"))
@@ -162,6 +161,14 @@ class ProfileTable(nn.Module):
         seen = imports[training] if training.any() else imports
         self.price_scale = max(float(np.abs(seen).max()), 1e-3)
         self.register_buffer("time_rows", self._pack_time(imports, exports))
+
+    def starts_of(self, split: str) -> np.ndarray:
+        """Time rows at which an episode of a split may start, [S]; raises `ProfileError` where none fits."""
+        config, profiles = self.config, self.profiles
+        return episode_starts(
+            profiles.block, profiles.split_of_step, split, episode_steps=config.episode_steps,
+            lookback_steps=config.steps_per_day, lookahead_steps=self.edges[-1], steps_per_day=config.steps_per_day,
+        )  # fmt: skip
 
     def actual(self, kind: str) -> np.ndarray:
         """The true series of "demand" or "generation", [C, T] per unit of scale."""

@@ -63,6 +63,7 @@ def test_validate_accepts_a_good_file(capsys, tmp_path):
         ('base = "community-5"\n[network]\nfeeder = "nowhere.csv"\n', ["network.feeder = 'nowhere.csv'"]),
         ('base = "comunity-5"\n', ["did you mean 'community-5'"]),
         ("base = \n", ["not valid TOML"]),
+        ('base = "community-5"\nepisode_days = 10\n', ["test block of 672 steps (7 days)", "at most 7"]),
     ],
 )
 def test_validate_names_the_fault(capsys, tmp_path, text, expected):

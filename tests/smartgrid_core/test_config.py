@@ -52,6 +52,8 @@ FAULTS: list[tuple[dict[str, Any], list[str]]] = [
     ({"events": [{"kind": "branch_outage", "branch": 0}]}, ["branch"]),
     ({"events": [{"kind": "price_spike"}]}, ["import_adder_eur_per_kwh is missing", "changes nothing"]),
     ({"events": [{"kind": "demand_surge"}]}, ["factor is missing"]),
+    ({"events": [{"kind": "islanding", "day": 7}]}, ["events.0.day = [7.0, 7.0]", "episode_days = 7 ends before"]),
+    ({"events": [{"kind": "islanding", "day": 0.5}]}, ["day = [0.5, 0.5]", "expected whole days"]),
     ({"events": [{"kind": "islanding", "factor": 3}]}, ["factor = 3", "demand_surge and cloud"]),
     ({"forecast.kind": "persistence", "forecast.window_edges_h": [1, 24, 48]}, ["ends at 48 h", "24 hours before"]),
     ({"stability": {"voltage": 0, "loading": 0, "balance": 0, "reserve": 0}}, ["weights are 0"]),

@@ -23,7 +23,7 @@ from smartgrid_core.controllers import (
     run_episode,
 )
 from smartgrid_core.controllers.mpc import day_blocks
-from smartgrid_core.controllers.outlook import forecast
+from smartgrid_core.controllers.outlook import forecast, foresight
 from smartgrid_core.types import State, kernel, public
 
 SEEDS = [1000, 1001, 1002]
@@ -276,6 +276,18 @@ def test_blocks_must_be_single_steps_until_the_next_plan() -> None:
     assert sum(day_blocks(GridConfig.load("community-5"))) == 96
     with pytest.raises(ValueError, match="expected 4 single steps"):
         run_episode(simulator(grids=1), MpcController("perfect", block_steps=(2, 4, 4)))
+
+
+def test_forecasts_of_all_weeks_end_with_the_data_alone() -> None:
+    """Without held-out weeks episodes run from week to week, and so does what is known ahead."""
+    sim = Simulator("community-5", 64, split="all", seed=5)
+    state, _ = sim.reset()
+    starts = sim.table.starts_of("all")
+    assert len({int(row) // (7 * 96) % 4 for row in starts}) == 4
+    perfect, truth = forecast(sim, state, 96, "perfect"), foresight(sim, state, 96)
+    np.testing.assert_allclose(perfect.demand_kw, truth.demand_kw, rtol=1e-5, atol=1e-5)
+    yesterday = sim.table.forecast("demand", "persistence")
+    np.testing.assert_array_equal(yesterday[:, 96 : 364 * 96], sim.table.actual("demand")[:, : 363 * 96])
 
 
 def test_forecasts_know_the_present_and_published_prices() -> None:

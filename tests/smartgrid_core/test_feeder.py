@@ -12,6 +12,7 @@ import pandapower as pp
 import pytest
 import torch
 
+from smartgrid_core.network import place_agents
 from smartgrid_core.power_flow import Feeder, FeederError, PowerFlow, csv_reader, simbench_reader
 from tests.smartgrid_core.pandapower_reference import network, random_consumption, solve
 
@@ -197,6 +198,19 @@ def test_meshed_case33_is_refused_with_the_tie_lines_closed() -> None:
         Feeder.from_pandapower(net)
 
 
+def test_prosumers_without_a_wish_stand_behind_the_transformer(tmp_path: Path) -> None:
+    """Also where the file begins with the cable that comes to it."""
+    path = tmp_path / "street.csv"
+    head, rest = CSV.split("\n", 1)
+    cable = dict.fromkeys(head.split(","), "") | {"kind": "line", "from_bus": "substation", "to_bus": "grid"}
+    cable |= {"r_ohm": "0.1", "x_ohm": "0.1", "rating_a": "200"}
+    path.write_text("\n".join((head, ",".join(cable.values()), rest)), encoding="utf-8")
+    feeder = Feeder.from_csv(path)
+    assert feeder.bus_names[feeder.slack] == "grid"
+    placed = [feeder.bus_names[bus] for bus in place_agents(feeder, [None] * 3)]
+    assert placed == ["house 1", "house 2", "house 3"]
+
+
 def test_csv_equals_the_generated_feeder(tmp_path: Path) -> None:
     path = tmp_path / "street.csv"
     path.write_text(CSV, encoding="utf-8")
@@ -227,6 +241,8 @@ def test_csv_equals_the_generated_feeder(tmp_path: Path) -> None:
         ("busbar,house 1,0.2067", "busbar,,0.2067", "column 'to_bus'"),
         ("busbar,house 1,0.2067", "busbar,house 1,nan", "column 'r_ohm': 'nan'"),
         ("kind,from_bus", "kind,from", "no column 'from_bus'"),
+        ("160,20,0.4", "160,0.4,20", "column 'vn_to_kv': '20'; expected at most vn_from_kv: .* swap the two ends"),
+        ("160,20,0.4", "160,20,400", "line 2, column 'vn_to_kv': '400'; expected a voltage in kV > 0, at most 150"),
     ],
 )  # fmt: skip
 def test_csv_errors_say_where(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -198,7 +198,7 @@ def _edit(lines: list[str], row: int, column: int, text: str) -> list[str]:
         (11, 3, "1.5 kW", r"row 11, column generation_kw, value '1.5 kW': is not a finite number"),
         (12, 2, "-0.5", r"row 12, column demand_kw, value '-0.5': is negative.*Take a net value apart"),
         (12, 3, "-0.5", r"row 12, column generation_kw, value '-0.5': is negative"),
-        (13, 2, "25000", r"row 13, column demand_kw, value '25000': above 10,000 kW: is the column in W"),
+        (13, 2, "4800", r"row 13, column demand_kw, value '4800': above 2,000 kW: is the column in W"),
         (14, 0, "8.1.2024 06:00", r"row 14, column timestamp, value '8.1.2024 06:00': not an ISO 8601 stamp"),
         (14, 0, "2024-01-08T06:00:30", r"row 14.*has seconds"),
         (14, 0, "2024-01-08T06:20", r"row 14, column timestamp.*not on the grid of 60 min"),

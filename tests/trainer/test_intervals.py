@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from smartgrid_core import Simulator
+from smartgrid_core import GridConfig, Simulator
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from trainer.evaluate import evaluate_in_detail
 from trainer.intervals import clustered_error, mean_interval
@@ -71,12 +71,11 @@ def test_what_is_not_available_is_left_out_and_one_week_has_no_interval() -> Non
 
 
 @pytest.mark.usefixtures("quick_profiles")
-def test_an_evaluation_tells_which_weeks_its_episodes_lie_in() -> None:
+@pytest.mark.parametrize("hold_out", [True, False])
+def test_an_evaluation_tells_which_weeks_its_episodes_begin_in(hold_out: bool) -> None:
     seeds = list(range(8))
-    sim = Simulator("community-5", len(seeds), split="test")
-    first = sim.reset(seed=seeds)[0].row.numpy() // (7 * 96)
-    outcomes = evaluate_in_detail(sim.config, against="idle", seeds=seeds, cache=False).outcomes
-    week = outcomes["idle"].week
-    assert week is not None
-    assert len(set(week)) == len(set(first)) < len(seeds)
-    assert len(set(zip(first, week, strict=True))) == len(set(first))
+    config = GridConfig.load("community-5", **{"profiles.hold_out": hold_out})
+    first = Simulator(config, len(seeds), split="test").reset(seed=seeds)[0].row.numpy() // (7 * 96)
+    outcomes = evaluate_in_detail(config, against="idle", seeds=seeds, cache=False).outcomes
+    np.testing.assert_array_equal(outcomes["idle"].week, first)
+    assert 1 < len(set(first)) < len(seeds)
