@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
@@ -23,7 +23,7 @@ ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 class _Settings(BaseModel):
     """Strict, frozen, documented field by field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class PpoConfig(_Settings):
@@ -49,6 +49,9 @@ class PpoConfig(_Settings):
     """Standard deviation of exploration at the start, in action units; it stays between 0.018 and 1.65."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class ShacConfig(_Settings):
     """What shac adds: gradients through the simulator (Xu et al. 2022, arXiv:2204.07137)."""
 
@@ -58,7 +61,7 @@ class ShacConfig(_Settings):
     """Critic updates per iteration."""
     critic_batch: PositiveInt = 1024
     """Decisions in a critic update; all of the iteration's where it has no more."""
-    adam_betas: tuple[float, float] = (0.7, 0.95)
+    adam_betas: tuple[Decay, Decay] = (0.7, 0.95)
     """Adam's decay rates; short memory, as in the paper, because the gradient is exact and its scene changes."""
 
 

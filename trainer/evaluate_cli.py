@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--split", choices=("test", "validation"), default="test",
         help="test episodes, or those on which a checkpoint's own run was validated (default: test)",
     )  # fmt: skip
-    add("--against", default="all", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
+    add("--against", help="all, none, or a list of rules, mpc, optimum, NAME (default: all)")
     add("--episodes", type=_positive, help="test episodes (default: the scenario's)")
     add("--mpc-episodes", type=_positive, help="episodes of model predictive control (default: 6)")
     add("--device", help="auto, cpu, cuda, cuda:1 (default: auto; of --split validation, the run's)")
@@ -106,8 +106,8 @@ def _revalidate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int
     _check_outputs(arguments)
     if not arguments.checkpoint:
         raise ConfigError("--split validation: give a --checkpoint, the run it belongs to says which episodes")
-    for name in ("scenario", "episodes", "mpc_episodes", "csv", "plots"):
-        if getattr(arguments, name) is not None:
+    for name in ("scenario", "against", "episodes", "mpc_episodes", "csv", "plots", "no_cache"):
+        if getattr(arguments, name) not in (None, False):
             overrides = {name.replace("_", "-"): None} | overrides
     if overrides:
         raise ConfigError(f"--{next(iter(overrides))}: --split validation takes the run as it was; leave this out")
@@ -143,7 +143,7 @@ def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any], scenario
     board = evaluate(
         config,
         policies,
-        against=arguments.against,
+        against=arguments.against or "all",
         seeds=seeds,
         mpc_episodes=arguments.mpc_episodes or MPC_EPISODES,
         device=device,

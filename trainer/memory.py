@@ -74,9 +74,11 @@ def require_memory(outlined: Learner, config: TrainConfig, sim: Simulator) -> No
     remedies = [f"lower --num_grids ({config.num_grids:,}) or --horizon ({config.horizon:,})"]
     if config.algorithm == "qmix":
         remedies[0] = f"lower --qmix.replay ({config.qmix.replay:,}) or --num_grids ({config.num_grids:,})"
+        if parts["activations"] > needed / 2:
+            remedies.insert(0, f"lower --qmix.batch ({config.qmix.batch:,})")
     if not config.share_parameters and sim.num_agents > PRESET_AGENTS:
         remedies.insert(0, "add --share_parameters true")
-    elif parts["networks"] + parts.get("checkpoint", 0) > needed / 2:
+    elif 4 * (OPTIMISED + SAVED) * outlined.size > needed / 2:
         remedies.insert(0, f"lower --hidden ({list(config.hidden)})")
     shown = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in parts.items())
     raise ConfigError(

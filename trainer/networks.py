@@ -151,9 +151,9 @@ class StackedMLP(nn.Module):
         destination |= zip(self._names(prefix), chain.from_iterable(self._apart(whole)), strict=True)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        names = self._names(prefix)
-        if all(name in state_dict for name in names):
-            state_dict[f"{prefix}weights"] = torch.cat([state_dict.pop(name).flatten(1) for name in names], 1)
+        parts = dict(zip(self._names(prefix), chain.from_iterable(self.layers()), strict=True))
+        if all(name in state_dict and state_dict[name].shape == part.shape for name, part in parts.items()):
+            state_dict[f"{prefix}weights"] = torch.cat([state_dict.pop(name).flatten(1) for name in parts], 1)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _names(self, prefix: str) -> list[str]:

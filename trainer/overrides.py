@@ -17,6 +17,7 @@ from smartgrid_core.faults import nearest
 from trainer.config import TrainConfig, load_train_config
 
 NUMBERS = re.compile(r"[-+.\d][-+.,\deE ]*,[-+.,\deE ]*")  # 128,128
+TABLES = {"ippo": "ppo", "mappo": "ppo", "qmix": "qmix", "shac": "shac"}  # where an algorithm's own settings stand
 WIDTH = 110  # characters of a line of the listing
 
 
@@ -76,6 +77,24 @@ def refuse_unknown(overrides: Iterable[str], parser: argparse.ArgumentParser, tr
             raise ConfigError(f"unknown option --{path}: did you mean --{inner.get(spelt, spelt)}? {known}")
         of_scenario = f"the scenario's are {', '.join(GridConfig.model_fields)}"
         raise ConfigError(f"unknown option --{path}: {'; '.join(filter(None, (known, of_scenario)))}")
+
+
+def refuse_of_others(fields: Iterable[str], algorithm: str) -> None:
+    """Refuse settings of another learner than the one that is trained: they would change nothing.
+
+    Args:
+        fields: paths of the training's fields that were given.
+
+    Raises:
+        ConfigError: which, and what the algorithm's own are called; an unknown algorithm is left to who reads it.
+    """
+    others = {table for name, table in TABLES.items() if table != TABLES.get(algorithm, table)}
+    for path in fields:
+        if path.split(".")[0] in others or (path == "lmbda" and algorithm == "qmix"):
+            raise ConfigError(
+                f"--{path} is no setting of {algorithm}, whose own are --{TABLES[algorithm]}.…: leave it out "
+                f"(python -m trainer train --algorithm {algorithm} --help-all lists all)"
+            )
 
 
 def _tables() -> dict[str, type[BaseModel]]:

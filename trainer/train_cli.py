@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, metavar="K", help="train K seeds, from --seed on, and report them together"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="of --seeds, J side by side (default: 1)")
+    parser.add_argument("--jobs", type=int, metavar="J", help="of --seeds, J side by side (default: 1)")
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
     parser.add_argument("--warm-start", metavar="RUN", help="begin with the actors of a run, checkpoint or policy")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 (default: auto)")
@@ -87,6 +87,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     if arguments.out is not None and not str(arguments.out).strip("."):
         raise ConfigError("--out is empty, or the folder you are in: name a folder of the run's own, e.g. runs/NAME")
+    if arguments.jobs is not None and arguments.seeds is None:
+        raise ConfigError(f"--jobs {arguments.jobs} is of several seeds: give --seeds K too, or leave it out")
     if arguments.warm_start is not None:
         overrides = {"warm_start": arguments.warm_start} | overrides
     named = {key: getattr(arguments, key) for key in ("algorithm", "device") if getattr(arguments, key) is not None}
@@ -135,9 +137,11 @@ def _begun(arguments: argparse.Namespace, own: dict[str, Any], of_scenario: dict
     """Settings of a new run: the scenario, and the preset of its algorithm on its device, under the options given."""
     from smartgrid_core import GridConfig
     from trainer.config import load_train_config, scaled_to
+    from trainer.overrides import refuse_of_others
     from trainer.resuming import Settings
     from trainer.train import resolve_device
 
+    refuse_of_others(own, own.get("algorithm", "ippo"))
     device = str(resolve_device(own.get("device", "auto")))
     scenario = GridConfig.load(arguments.scenario or SCENARIO, **of_scenario)
     config = load_train_config(device, own | {"device": device})
@@ -146,10 +150,12 @@ def _begun(arguments: argparse.Namespace, own: dict[str, Any], of_scenario: dict
 
 def _resumed(folder: Path, arguments: argparse.Namespace, own: dict[str, Any], of_scenario: dict[str, Any]) -> Settings:
     """Settings of a run that goes on: those it has, under the options given."""
+    from trainer.overrides import refuse_of_others
     from trainer.resuming import check, laid_over, stored
     from trainer.train import resolve_device
 
     before = stored(folder)
+    refuse_of_others(own, before.train.algorithm)
     now = laid_over(before, own, arguments.scenario, of_scenario)
     check(folder, before, now)
     device = str(resolve_device(now.train.device))
@@ -167,14 +173,17 @@ def _train_seeds(
     folder = _folder(arguments)
     config, scenario = _settings_of_seeds(folder, arguments, own, of_scenario)
     scored = _can_be_scored(scenario)
-    population = seeds.Population(folder, config, arguments.seeds)
-    seeds.check(population, arguments.resume, arguments.jobs)
-    if arguments.jobs > 1:  # each its share of the cores
-        overrides = {"threads": max(1, (os.cpu_count() or 1) // arguments.jobs)} | overrides
+    population, jobs = (
+        seeds.Population(folder, config, arguments.seeds),
+        1 if arguments.jobs is None else arguments.jobs,
+    )
+    seeds.check(population, arguments.resume, jobs)
+    if jobs > 1:  # each its share of the cores
+        overrides = {"threads": max(1, (os.cpu_count() or 1) // jobs)} | overrides
     named = {key: getattr(arguments, key) for key in ("scenario", "algorithm", "device")}
     options = [text for key, value in named.items() if value is not None for text in (f"--{key}", value)]
     options += [f"--{key}={json.dumps(value)}" for key, value in overrides.items() if key != "seed"]
-    failed, interrupted = seeds.train(population, options, arguments.jobs)
+    failed, interrupted = seeds.train(population, options, jobs)
     with _trained(folder):
         content = seeds_report.report(population, None, failed)
         seeds_report.write(folder, content)

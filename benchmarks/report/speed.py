@@ -120,7 +120,8 @@ def train(cases: list[Case]) -> list[str]:
     lines += [
         "### To a score",
         "",
-        f"Scores on validation episodes, on which rules have {rules}. What is equal are grids, "
+        f"Scores on validation episodes, on which rules have {rules}. What is equal are grids (RLlib, which steps "
+        "PettingZoo environments one at a time, has one, and as many steps in a batch), "
         "horizon, epochs, minibatches, networks and step sizes. Inputs and rewards are every stack's own affair: "
         "ours takes their units from data, subtracts the bill without a battery, values energy kept and credits "
         "linked neighbours; theirs learn from the environment's rewards as they come.",

@@ -258,6 +258,8 @@ def test_a_score_is_the_same_to_the_last_bit_after_loading(tmp_path: Path, capsy
         (["--checkpoint", "community-5"], "lies in no run folder"),
         (["--checkpoint", "community-5", "--mpc-episodes", "2"], "--mpc-episodes: --split validation"),
         (["--checkpoint", "community-5", "--tariff.x", "2"], "--tariff.x: --split validation"),
+        (["--checkpoint", "community-5", "--against", "mpc"], "--against: --split validation"),
+        (["--checkpoint", "community-5", "--no-cache"], "--no-cache: --split validation"),
     ],
 )
 def test_what_validation_cannot_take_is_said(

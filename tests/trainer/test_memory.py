@@ -60,7 +60,8 @@ def test_sizes_are_known_before_anything_is_allocated(algorithm: str, shared: bo
     [
         ("mappo", {}, "add --share_parameters true; or lower --num_grids"),
         ("mappo", {"share_parameters": True}, r"free on cpu: lower --num_grids \(2\) or --horizon \(400\)"),
-        ("qmix", {"share_parameters": True}, "lower --qmix.replay"),
+        ("qmix", {"share_parameters": True}, r"free on cpu: lower --qmix.replay \(40,000\) or --num_grids"),
+        ("qmix", {"share_parameters": True, "qmix": {"batch": 10**6}}, r"lower --qmix.batch \(1,000,000\); or lower"),
         (
             "ippo",
             {"share_parameters": True, "hidden": (900, 900), "horizon": 8},

@@ -86,6 +86,20 @@ def test_index_enters_as_a_one_hot_input_would() -> None:
     torch.testing.assert_close(network(x).reshape(-1, 1, 2), wide(told))
 
 
+def test_a_state_of_other_layers_is_refused() -> None:
+    """Also one whose numbers are as many: a layer the wrong way round is no layer."""
+    network = StackedMLP(2, 3, 4, (5,), final_gain=1.0)
+    state = network.state_dict()
+    assert [list(state[f"layers.{k}.weight"].shape) for k in (0, 1)] == [[2, 3, 5], [2, 5, 4]]
+    turned = state | {"layers.0.weight": state["layers.0.weight"].transpose(1, 2)}
+    for wrong in (turned, {name: x for name, x in state.items() if name != "layers.1.bias"}):
+        with pytest.raises(RuntimeError, match=r"layers\.0\.weight"):
+            network.load_state_dict(wrong)
+    other = StackedMLP(2, 3, 4, (5,), final_gain=1.0)
+    other.load_state_dict(state)
+    assert torch.equal(other.weights, network.weights)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_central_critic_sees_everybody(shared: bool) -> None:
     torch.manual_seed(0)
