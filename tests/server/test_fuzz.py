@@ -7,13 +7,14 @@ import random
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import FlakyStrategyDefinition, Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -87,6 +88,7 @@ def test_sequences_of_requests_are_answered_as_the_openapi_says(of_its_own: Serv
     schema = schemathesis.openapi.from_url(f"{server.base}/api/openapi.json")
     usual: Any = schema.as_state_machine()
     followed: list[str] = []
+    faults: list[str] = []  # kept here: hypothesis would try a failure again on a server that is no longer the same
 
     class Sequences(usual):
         def call(self, case: Any, **options: Any) -> Any:
@@ -98,14 +100,23 @@ def test_sequences_of_requests_are_answered_as_the_openapi_says(of_its_own: Serv
             followed.append(f"{case.operation.label} {response.status_code}")
 
         def validate_response(self, response: Any, case: Any, **options: Any) -> None:
-            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+            try:
+                case.validate_response(response, excluded_checks=[positive_data_acceptance])
+            except (Exception, FailureGroup) as error:
+                faults.append(f"{case.operation.label}: {error}")
 
-    Sequences.run(
-        settings=settings(
-            max_examples=25, stateful_step_count=8, deadline=None, derandomize=True, database=None,
-            phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-        )
+    of_runs = settings(
+        max_examples=25, stateful_step_count=8, deadline=None, derandomize=True, database=None,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
+    for _ in range(5):
+        # A job that goes on or ends meanwhile answers the same beginning otherwise, of which hypothesis makes no more.
+        with suppress(FlakyStrategyDefinition):
+            Sequences.run(settings=of_runs)
+        if len(followed) >= 100:
+            break
+    assert not faults, "\n\n".join(faults)
+    assert len(followed) >= 100
     assert any("_id} 2" in step for step in followed), "an id that an answer named was asked for"
     assert server.get("/healthz")["status"] == "ok"
 
