@@ -44,7 +44,6 @@ class Episodes(nn.Module):
     neighbour: Tensor
     slot_used: Tensor
     draw_rows: Tensor
-    group: Tensor
 
     def __init__(self, config: GridConfig, table: ProfileTable, events: Events, links: Links, stagger: bool, hold: int):
         super().__init__()
@@ -54,19 +53,19 @@ class Episodes(nn.Module):
         self.register_buffer("neighbour", torch.from_numpy(links.neighbour.reshape(-1)).int())
         self.register_buffer("slot_used", torch.from_numpy(links.used)[..., None])
         n, jitter = config.num_agents, config.profiles
-        groups = table.profiles.groups
-        self.register_buffer("group", torch.from_numpy(groups).int())
         self.draws = {  # rows of each stream in the one draw that begins an episode
             rng.Stream.START: 1,
             rng.Stream.GENERATION_COLUMN: 1,
-            rng.Stream.DEMAND_COLUMN: int(groups.max()) + 1,
+            rng.Stream.DEMAND_COLUMN: n,
             rng.Stream.INITIAL_SOC: n,
             rng.Stream.DEMAND_JITTER: n if jitter.demand_jitter else 0,
             rng.Stream.GENERATION_JITTER: n if jitter.generation_jitter else 0,
             rng.Stream.EVENT: DRAWS * len(config.events),
             rng.Stream.STAGGER: 1 if stagger else 0,
         }
-        self.register_buffer("draw_rows", torch.cat([rng.rows(stream, k) for stream, k in self.draws.items()]))
+        rows = {stream: rng.rows(stream, k) for stream, k in self.draws.items()}
+        rows[rng.Stream.DEMAND_COLUMN] = rows[rng.Stream.DEMAND_COLUMN][torch.from_numpy(table.profiles.groups)]
+        self.register_buffer("draw_rows", torch.cat(list(rows.values())))  # agents of a group draw one number
 
     # Beginning ------------------------------------------------------------------------------------------
 
@@ -83,7 +82,7 @@ class Episodes(nn.Module):
         soc = rng.between(u[rng.Stream.INITIAL_SOC], params.initial_soc_low, params.initial_soc_high)
         return Plan(
             row, step, soc * params.capacity_kwh,
-            self._pick(u[rng.Stream.DEMAND_COLUMN].index_select(0, self.group), self.table.demand_pool),
+            self._pick(u[rng.Stream.DEMAND_COLUMN], self.table.demand_pool),
             self._pick(u[rng.Stream.GENERATION_COLUMN], self.table.generation_pool),
             self._jitter(u[rng.Stream.DEMAND_JITTER], jitter.demand_jitter),
             self._jitter(u[rng.Stream.GENERATION_JITTER], jitter.generation_jitter),

@@ -23,15 +23,20 @@ def test_statuses_of_all_at_once_are_those_of_each() -> None:
     assert found == [agent_status(t, b, u, islanded) for t, b, u, islanded in cases]
 
 
+def begun(config: GridConfig, seed: int) -> LiveRun:
+    """A run under a rule."""
+    about = {"scenario": "x", "policy": "self-consumption", "days": None, "steps": None, "started_at": ""}
+    info = RunInfo(id="r", seed=seed, autostarted=False, **about)
+    controller = HelloPolicy(name="self-consumption", kind="rule", title="rule")
+    return LiveRun(config, make_controller("self-consumption"), info, controller, Settings())
+
+
 def test_batteries_are_those_the_seed_drew() -> None:
     """Capacities drawn from a range are drawn anew with every seed; a frame's and hello's are of the run's."""
     config = GridConfig.load("community-5", **{"prosumers.*.battery.capacity_kwh": [4, 12]})
-    about = {"scenario": "x", "policy": "self-consumption", "days": None, "steps": None, "started_at": ""}
-    controller = HelloPolicy(name="self-consumption", kind="rule", title="rule")
     seen = []
     for seed in (1, 2):
-        info = RunInfo(id="r", seed=seed, autostarted=False, **about)
-        run = LiveRun(config, make_controller("self-consumption"), info, controller, Settings())
+        run = begun(config, seed)
         drawn = run.sim.params.capacity_kwh[:, 0].tolist()
         frame = run.step(seq=0).data
         for agents in (run.hello["agents"], frame["agents"]):
@@ -44,12 +49,9 @@ def test_batteries_are_those_the_seed_drew() -> None:
 def test_solar_is_what_the_seed_drew() -> None:
     """The middle of a range is nobody's; a prosumer's share of it is its generation's, as the simulator scales it."""
     config = GridConfig.load("community-5", **{"prosumers.*.solar.capacity_kwp": [10, 20]})
-    about = {"scenario": "x", "policy": "self-consumption", "days": None, "steps": None, "started_at": ""}
-    controller = HelloPolicy(name="self-consumption", kind="rule", title="rule")
     seen = []
     for seed in (1, 2):
-        info = RunInfo(id="r", seed=seed, autostarted=False, **about)
-        run = LiveRun(config, make_controller("self-consumption"), info, controller, Settings())
+        run = begun(config, seed)
         kwp = [agent["pv_kwp"] for agent in run.hello["agents"]]
         assert all(10 <= x <= 20 for x in kwp)
         scale = run.sim.params.generation_scale[:, 0].numpy() / run.sim.table.profiles.generation_scale

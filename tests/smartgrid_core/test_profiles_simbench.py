@@ -112,8 +112,8 @@ def test_no_two_prosumers_of_an_episode_carry_copies_of_one_load():
     moves = plan.demand_column % 5
     for agent in range(13):  # every move comes to everyone
         assert set(moves[agent].tolist()) == set(range(5))
-    groups = sim.episodes.group
-    first = [moves[groups == g][0] for g in range(5)]
+    groups = sim.table.profiles.groups
+    first = [moves[np.flatnonzero(groups == g)[0]] for g in range(5)]
     together = {tuple(grid) for grid in torch.stack(first, 1).tolist()}
     assert len(together) > 400  # of the 512 that 3,125 ways make likely to differ: groups draw on their own
 
