@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, Literal, TypeVar
 
 from server.errors import ApiError, as_api_error
@@ -30,7 +26,9 @@ from server.scenarios import Scenarios
 from server.settings import Settings
 from server.sinks import LiveFrame, Sink
 from server.snapshot import Audience, Snapshot, new_run_id
+from server.starts import Starts
 from server.wire import HelloPolicy, RunInfo, State, Warning
+from server.worker import Worker
 from smartgrid_core.config import GridConfig
 
 log = logging.getLogger("server.engine")
@@ -54,12 +52,10 @@ class Engine:
         self.newest: LiveFrame | None = None
         self._warnings: dict[str, str] = {}
         self._sinks: list[Sink] = []
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._loop, name="simulation", daemon=True)
+        self._worker = Worker(self._wait_s, self._tick, settings.torch_threads)
+        self._starts = Starts()
         self._run: LiveRun | None = None
-        self._seq, self._asked, self._stops, self._starts = 0, 0, 0, count()
-        self._newest = -1  # number of the latest start whose names were found: what was asked for before gives way
-        self._pending: tuple[int, bool] | None = None  # number of the start under way, whether nobody asked for it
+        self._seq = 0
         self._next_at, self._shown_at, self._shown = 0.0, 0.0, -1
         self._times: deque[float] = deque(maxlen=512)
 
@@ -67,14 +63,13 @@ class Engine:
 
     def open(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._worker.open()
 
     async def close(self) -> None:
         """End the run and the thread; sinks have seen the end when this returns."""
-        if self._thread.is_alive():
+        if self._worker.alive:
             await self.submit(lambda: self._end("shutdown"))
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
+            await self._worker.close()
 
     def subscribe(self, sink: Sink) -> Callable[[], None]:
         """Let a sink see every run and frame from now on; the function returned ends that. From any thread.
@@ -91,8 +86,8 @@ class Engine:
             if sink in self._sinks:
                 self._sinks.remove(sink)
 
-        self._jobs.put(join)
-        return lambda: self._jobs.put(leave)
+        self._worker.put(join)
+        return lambda: self._worker.put(leave)
 
     def warn(self, code: str, message: str | None) -> None:
         """Show people a warning under a code, or take it back with None. From any thread."""
@@ -107,7 +102,7 @@ class Engine:
     @property
     def alive(self) -> bool:
         """Whether the thread lives."""
-        return self._thread.is_alive()
+        return self._worker.alive
 
     @property
     def warnings(self) -> list[Warning]:
@@ -117,7 +112,7 @@ class Engine:
     @property
     def state(self) -> State:
         """The simulation's state; `starting` while the first community is being built."""
-        return "starting" if self._pending and self.snapshot.state not in ACTIVE else self.snapshot.state
+        return "starting" if self._starts.pending and self.snapshot.state not in ACTIVE else self.snapshot.state
 
     async def start(self, body: StartBody, autostarted: bool = False) -> None:
         """Build a community and run it.
@@ -130,29 +125,20 @@ class Engine:
         except ApiError:  # a wrong name will not do after the run either
             await asyncio.to_thread(self._check_names, body)
             raise
-        displaced, pending = self._pending, (next(self._starts), autostarted)
-        self._pending, stops = pending, self._stops
-        self.audience.changed()
         try:
-            chosen = await asyncio.to_thread(self._chosen, body)  # a wrong name stops nothing that is being started
-            displaced = None
-            if stops != self._stops or pending[0] < self._newest:
-                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
-            self._newest = pending[0]
-            self._asked += 1
-            asked = self._asked
-            run = await asyncio.to_thread(self._build, body, chosen, autostarted)
-            if asked != self._asked:
-                raise ApiError(409, "conflict", "stopped or replaced before it had begun")
-            await self.submit(lambda: self._adopt(run, body))
+            with self._starts.under_way(autostarted) as start:
+                self.audience.changed()
+                chosen = await asyncio.to_thread(self._chosen, body)
+                self._starts.accept(start)
+                run = await asyncio.to_thread(self._build, body, chosen, autostarted)
+                self._starts.check(start)
+                await self.submit(lambda: self._adopt(run, body))
         finally:
-            if self._pending is pending:
-                self._pending = displaced
             self.audience.changed()
 
     def _refuse_while_active(self, body: StartBody) -> None:
-        now = self.snapshot
-        if self._pending is not None and not (body.replace or self._pending[1]):
+        now, pending = self.snapshot, self._starts.pending
+        if pending is not None and not (body.replace or pending.autostarted):
             raise ApiError(409, "conflict", "a community is being started: wait until it runs")
         if now.state in ACTIVE and now.run and not (body.replace or now.run.autostarted):
             message = (
@@ -212,25 +198,11 @@ class Engine:
 
     async def submit(self, job: Callable[[], T]) -> T:
         """Do something on the simulation thread, between two steps."""
-        return await asyncio.wrap_future(self._put(job))
-
-    def _put(self, job: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-
-        def work() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(job())
-                except BaseException as error:
-                    future.set_exception(error)
-
-        self._jobs.put(work)
-        return future
+        return await self._worker.submit(job)
 
     async def stop(self) -> None:
         """End the run, or a start under way; without either nothing happens."""
-        self._asked += 1
-        self._stops += 1
+        self._starts.stop()
         await self.submit(lambda: self._end("stopped"))
 
     async def pause(self) -> None:
@@ -267,23 +239,6 @@ class Engine:
         await self.submit(self._refresh)
 
     # On the simulation thread ----------------------------------------------------------------------------
-
-    def _loop(self) -> None:
-        import torch
-
-        torch.set_num_threads(self.settings.torch_threads)
-        while True:
-            wait = self._wait_s()
-            try:
-                job = self._jobs.get(timeout=wait) if wait is None or wait > 0 else self._jobs.get_nowait()
-            except queue.Empty:
-                self._tick()
-                continue
-            if job is None:
-                return
-            job()
-            if self._wait_s() == 0:  # a flood of jobs must not stop the clock
-                self._tick()
 
     def _wait_s(self) -> float | None:
         """Seconds until the next step is due; None: none is."""

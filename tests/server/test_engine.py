@@ -200,6 +200,31 @@ def test_a_start_gives_way_to_a_stop_and_the_servers_own_to_a_clients(folder: Pa
     run(folder, test)
 
 
+def test_a_start_that_ended_while_a_wrong_one_was_looked_at_is_not_waited_for(folder: Path) -> None:
+    async def test(context: Context) -> None:
+        engine, looked_at = context.engine, threading.Event()
+        choose = engine._chosen
+
+        def choose_slowly(body: StartBody) -> Any:
+            if body.policy is not None and body.policy == "none-such":
+                looked_at.wait(60)
+            return choose(body)
+
+        engine._chosen = choose_slowly  # type: ignore[method-assign]
+        first = asyncio.create_task(engine.start(TINY, autostarted=True))
+        await asyncio.sleep(0)
+        wrong = asyncio.create_task(engine.start(TINY.model_copy(update={"policy": "none-such", "replace": True})))
+        await first
+        looked_at.set()
+        with pytest.raises(ApiError, match="unknown policy"):
+            await wrong
+        await engine.stop()
+        assert engine.state == "stopped"
+        await engine.start(TINY)
+
+    run(folder, test)
+
+
 def test_a_perturbation_after_an_episodes_last_step_is_of_the_next(folder: Path) -> None:
     async def test(context: Context) -> None:
         engine = context.engine

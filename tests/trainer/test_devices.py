@@ -66,11 +66,11 @@ def test_an_iteration_stays_on_its_device_and_waits_for_it_where_it_says_so(
     for module in (rollout, qmix, shac):
         monkeypatch.setattr(module, "require_whole_holds", lambda *_: None)
     monkeypatch.setattr(ppo.torch.optim, "Adam", partial(_adam, torch.optim.Adam))
-    small = {"num_grids": 4, "horizon": 4, "compile": False, "share_parameters": shared}
+    small = {"num_grids": 4, "horizon": 2, "hold_h": 0.5, "compile": False, "share_parameters": shared}
     small |= {"ppo.epochs": 2, "ppo.minibatches": 2}
     config = load_train_config("meta", {"algorithm": algorithm, **small})
     grid = GridConfig.load("community-5")
-    sim = Simulator(grid, config.num_grids, "meta", auto_reset=True, stagger=True, hold_steps=4)
+    sim = Simulator(grid, config.num_grids, "meta", auto_reset=True, stagger=True, hold_steps=2)
     learner = make_learner(config, sim)
     monkeypatch.setattr(learner, "_compare_units", lambda: None, raising=False)  # once a run
     with OneDevice():
