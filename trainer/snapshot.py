@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,11 +12,10 @@ from torch.utils._pytree import tree_map_only
 from smartgrid_core import State
 from trainer import distributed
 from trainer.files import damage_told
+from trainer.tally import Tally
 
 if TYPE_CHECKING:
     from trainer.train import Training
-
-COUNTERS = ("iteration", "seconds", "env_steps", "best", "score", "validated", "stale")
 
 
 def shape(training: Training) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def take(training: Training) -> dict[str, Any]:
     taken = {
         "world_size": distributed.world_size(), "shape": shape(training), "learner": training.learner.state_dict(),
         "state": dict(training.state._asdict()), "obs": training.obs, "rng": _rng_state(training.device),
-        **{name: getattr(training, name) for name in COUNTERS},
+        **asdict(training.tally),
     }  # fmt: skip
     return taken if distributed.world_size() == 1 else tree_map_only(Tensor, Tensor.cpu, taken)
 
@@ -51,11 +51,10 @@ def put_back(training: Training, saved: dict[str, Any]) -> str:
 
 def _put_back(training: Training, saved: dict[str, Any]) -> str:
     training.learner.load_state_dict(saved["learner"])
-    for name in COUNTERS:
-        setattr(training, name, saved[name])
+    tally = training.tally = Tally(**{field.name: saved[field.name] for field in fields(Tally)})
     # Counted anew where the run was made longer: else none would come before its end.
-    training.validated = min(training.validated, int(training.progress * training.config.validations))
-    training.saved_at, training.saved_s = training.iteration, training.seconds
+    tally.validated = min(tally.validated, int(training.progress * training.config.validations))
+    training.saved_at, training.saved_s = tally.iteration, tally.seconds
     before, now = saved.get("world_size", 1), distributed.world_size()
     if before != now:
         _draw_anew(training)
@@ -63,12 +62,12 @@ def _put_back(training: Training, saved: dict[str, Any]) -> str:
     training.state = State(**{k: v.to(training.device) for k, v in saved["state"].items()})
     training.obs = saved["obs"].to(training.device)
     _set_rng_state(saved["rng"], training.device)
-    return f"resumed at iteration {training.iteration}"
+    return f"resumed at iteration {tally.iteration}"
 
 
 def _draw_anew(training: Training) -> None:
     """Of a run with another number of ranks: on none do the noise and the minibatches of its beginning come again."""
-    seed = training.config.seed + 1 + training.iteration  # the run itself began with its own
+    seed = training.config.seed + 1 + training.tally.iteration  # the run itself began with its own
     torch.manual_seed(seed)
     distributed.seed_rank(seed)
     training.learner.generator.set_state(distributed.generator(seed).get_state())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import time
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from trainer.progress import TrainingProgress, say
 from trainer.revalidate import is_compiled
 from trainer.runs import RunFolder
 from trainer.soundness import broken_number, broken_weights
+from trainer.tally import Tally
 from trainer.validation import Validation
 from trainer.warm_start import warm_start
 
@@ -43,13 +43,10 @@ class Training:
     def __init__(self, config: TrainConfig, scenario: GridConfig, folder: Path, resume: bool):
         self.config, self.scenario, self.resume = config, scenario, resume
         self.folder = RunFolder(folder)
-        self.iteration, self.seconds, self.env_steps = 0, 0.0, 0
+        self.tally = Tally()
         self.clock = {"wall": time.perf_counter, "cpu": time.process_time}[config.clock]
-        self.validated, self.best = 0, float("-inf")
-        self.score: float | None = None  # of the weights as they are; None: not validated
-        self.stale = 0  # validations since the best one
         self.saved_at: int | None = None  # iteration of `last`
-        self.saved_s = 0.0  # when that was, in `seconds`
+        self.saved_s = 0.0  # when that was, in seconds of the tally
         self.interrupted = False  # by Ctrl-C or SIGTERM
         self.over = ""  # why a run that is resumed has nothing left to do
         self.news: list[str] = []  # lines to tell when the run begins
@@ -90,12 +87,12 @@ class Training:
     @property
     def progress(self) -> float:
         """Fraction of the run done, by iterations or by time, whichever is further."""
-        return self.config.progress(self.iteration, self.seconds)
+        return self.config.progress(self.tally.iteration, self.tally.seconds)
 
     @property
     def on_plateau(self) -> bool:
         """Whether the last `patience` validations brought no better score."""
-        return self.config.on_plateau(self.stale)
+        return self.config.on_plateau(self.tally.stale)
 
     def run(self) -> None:
         """Train to the end, or to a plateau. Ctrl-C and SIGTERM end it after the iteration, save `last` and return.
@@ -113,20 +110,20 @@ class Training:
                 way_on = f"and --resume from {self.folder.checkpoints / 'last'}; fewer --keep_checkpoints take less"
             else:
                 way_on = "and start anew, with another --out: nothing to resume was saved before"
-            reason = f"{error.strerror} at iteration {self.iteration}: free space for {self.folder.path} {way_on}"
+            reason = f"{error.strerror} at iteration {self.tally.iteration}: free space for {self.folder.path} {way_on}"
             raise TrainingError(reason) from error
 
     def _run(self) -> None:
         saved = distributed.dealt(self._open)
         if saved is not None:
             self.news = [snapshot.put_back(self, saved), *self.changes]
-            self.over = self.config.what_is_over(self.iteration, self.seconds, self.stale)
+            self.over = self.config.what_is_over(self.tally.iteration, self.tally.seconds, self.tally.stale)
             if self.over:  # the settings of the run stay as well: those given now took no effect
                 say(f"nothing left to do: {self.over}")
                 return
             distributed.by_first(self._take_over)
         with (
-            event_writer(self.folder.path, self.env_steps) as board,
+            event_writer(self.folder.path, self.tally.env_steps) as board,
             TrainingProgress(self) as bar,
             distributed.Interruption() as interruption,
         ):
@@ -149,14 +146,14 @@ class Training:
             self._iterate(board, bar)
             self.interrupted = interruption.came()
         if self.interrupted:
-            if self.saved_at != self.iteration:
+            if self.saved_at != self.tally.iteration:
                 self._stop_if_weights_broke()
                 self.save("last")
             over = self.progress >= 1.0 or self.on_plateau
             bar.message(f"interrupted: saved; {'the run was over' if over else 'continue with --resume'}")
         elif self.on_plateau:
             bar.message(
-                f"stopped: no better score than {self.best:.3f} in {self.stale} validations (patience = "
+                f"stopped: no better score than {self.tally.best:.3f} in {self.tally.stale} validations (patience = "
                 f"{self.config.patience}); --resume with a larger --patience, or 0, goes on"
             )
 
@@ -176,7 +173,7 @@ class Training:
     def _take_over(self) -> None:
         """Write into the folder of a run that is resumed: its settings as they are now, no later metrics."""
         self.folder.create(self._settings().plain(), True, distributed.job())
-        self.folder.truncate_metrics(self.iteration)
+        self.folder.truncate_metrics(self.tally.iteration)
 
     def _began_here(self) -> bool:
         """Whether a rank died, torchrun started all of them anew, and the run in the folder is theirs."""
@@ -217,21 +214,18 @@ class Training:
         parts = watch.take()
         times = [parts[name] for name in PARTS] + [self.clock() - start]
         *times, elapsed = distributed.mean_over_ranks(torch.tensor(times, dtype=torch.float64)).tolist()
-        self.iteration += 1
-        self.env_steps += self.steps_per_iteration
-        self.seconds += elapsed
+        self.tally.iterated(self.steps_per_iteration, elapsed)
         record = distributed.averaged(self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed))
-        self.score = None
         self._stop_if(broken_number(record))
-        due = self.progress * self.config.validations >= self.validated + 1 or self.progress >= 1.0
-        between = not due and self.seconds - self.saved_s >= 60 * self.config.checkpoint_minutes
+        due = self.progress * self.config.validations >= self.tally.validated + 1 or self.progress >= 1.0
+        between = not due and self.tally.seconds - self.saved_s >= 60 * self.config.checkpoint_minutes
         if due or between:
             self._stop_if_weights_broke()
         if due:
             record |= self._validate()
         if distributed.is_first():
             self.folder.append_metrics(record)  # before it is saved: lines a checkpoint does not know are dropped
-            write_scalars(board, record, self.env_steps)
+            write_scalars(board, record, self.tally.env_steps)
         if due:
             self._checkpoint()
         elif between:
@@ -253,7 +247,7 @@ class Training:
             way_on = f"last good checkpoint: {self.folder.checkpoints / 'last'}; {rate} and --resume"
         else:
             way_on = f"nothing was saved before; {rate} and start anew with another --out"
-        reason = f"{fault} at iteration {self.iteration}: {way_on}"
+        reason = f"{fault} at iteration {self.tally.iteration}: {way_on}"
         distributed.by_first(partial(self.folder.mark_stopped, reason))
         raise TrainingError(reason)
 
@@ -264,7 +258,7 @@ class Training:
         parts = dict(zip(RewardParts._fields, collected.reward_parts, strict=True))
         agent_steps = self.steps_per_iteration * self.sim.num_agents
         return {
-            "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
+            "iteration": self.tally.iteration, "env_steps": self.tally.env_steps, "seconds": self.tally.seconds,
             "progress": self.progress, "world_size": distributed.world_size(),
             "agent_steps_per_s": agent_steps / elapsed, **{f"{name}_s": s for name, s in parts_s.items()},
             "inference_s": parts_s["collect"] - parts_s["env"],
@@ -279,22 +273,21 @@ class Training:
         """Score on validation weeks."""
         start = self.clock()
         result = distributed.by_first(lambda: self.validation.run(self.controller()))
-        self.score = score = result["score"]
-        self.best, self.stale = (score, 0) if score > self.best else (self.best, self.stale + 1)
-        self.seconds += distributed.by_first(lambda: self.clock() - start)
-        self.validated = int(self.progress * self.config.validations)
+        self.tally.scored(result["score"])
+        self.tally.seconds += distributed.by_first(lambda: self.clock() - start)
+        self.tally.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}
 
     def _checkpoint(self) -> None:
         """Save `last`, a numbered checkpoint, and `best` where the validation before was the best."""
         start = self.clock()
-        if self.stale == 0:
+        if self.tally.stale == 0:
             self.save("best", resumable=False)
         self.save("last")
         if self.config.keep_checkpoints:
-            self.save(f"{self.iteration:06d}", resumable=False)
+            self.save(f"{self.tally.iteration:06d}", resumable=False)
             distributed.by_first(lambda: self.folder.prune(self.config.keep_checkpoints))
-        self.seconds += distributed.by_first(lambda: self.clock() - start)
+        self.tally.seconds += distributed.by_first(lambda: self.clock() - start)
 
     def controller(self) -> PolicyController:
         """The policy as it stands."""
@@ -307,8 +300,7 @@ class Training:
             "run": self.folder.path.name, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_dim": self.sim.observation_dim, "action_dim": self.sim.action_dim,
             **interface_of(self.scenario, self.sim.num_slots)._asdict(),
-            "iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds,
-            "validation_score": _finite(self.score), "best_score": _finite(self.best), "stale": self.stale,
+            **self.tally.of_log(),
         }  # fmt: skip
 
     def save(self, name: str, resumable: bool = True) -> None:
@@ -316,12 +308,7 @@ class Training:
         ranks = distributed.gathered(snapshot.take(self)) if resumable else None
         distributed.by_first(lambda: self.folder.save(name, self.learner.actor.state_dict(), ranks, self._about()))
         if resumable:
-            self.saved_at, self.saved_s = self.iteration, self.seconds
-
-
-def _finite(x: float | None) -> float | None:
-    """A number for JSON, which has no infinity."""
-    return x if x is not None and math.isfinite(x) else None
+            self.saved_at, self.saved_s = self.tally.iteration, self.tally.seconds
 
 
 def resolve_device(name: str) -> torch.device:

@@ -203,7 +203,9 @@ def test_long_stretches_between_validations_are_saved(tmp_path: Path, monkeypatc
     saves: list[tuple[int, str]] = []
     save = Training.save
     monkeypatch.setattr(
-        Training, "save", lambda self, name, *a, **k: (saves.append((self.iteration, name)), save(self, name, *a, **k))
+        Training,
+        "save",
+        lambda self, name, *a, **k: (saves.append((self.tally.iteration, name)), save(self, name, *a, **k)),
     )
     run(tmp_path / "often", iterations=4, checkpoint_minutes=1e-9, keep_checkpoints=0)
     assert saves == [(1, "last"), (2, "last"), (3, "last"), (4, "best"), (4, "last")]

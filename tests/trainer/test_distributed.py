@@ -99,7 +99,7 @@ def test_two_processes_train_as_one_with_twice_the_grids(runs: Path, tmp_path: P
         assert (theirs[name] - value).norm() <= 2e-3 * value.norm(), name
     line = json.loads((runs / "same" / algorithm / "metrics.jsonl").read_text().splitlines()[-1])
     assert line["world_size"] == 2
-    assert line["env_steps"] == alone.env_steps == together["env_steps"]
+    assert line["env_steps"] == alone.tally.env_steps == together["env_steps"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -152,7 +152,7 @@ def test_a_restart_goes_on_with_its_own_run_only(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
     rank_worker.run(tmp_path / "run", "shac", 4, iterations=1)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert rank_worker.run(tmp_path / "run", "shac", 4, iterations=2).iteration == 2
+    assert rank_worker.run(tmp_path / "run", "shac", 4, iterations=2).tally.iteration == 2
     assert iterations(tmp_path / "run") == [1, 2]
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "other")
     with pytest.raises(ConfigError, match="--resume"):

@@ -37,7 +37,7 @@ def test_nan_loss_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
 
     def poisoned(progress: float) -> dict[str, Any]:
         logs = update(progress)
-        return logs | ({"loss_critic": float("nan")} if made.iteration == 1 else {})
+        return logs | ({"loss_critic": float("nan")} if made.tally.iteration == 1 else {})
 
     made.learner.update = poisoned  # type: ignore[method-assign,assignment]
     with pytest.raises(TrainingError, match="learning_rate"):
@@ -72,7 +72,7 @@ def test_a_run_that_broke_is_drawn_and_not_repeated_by_torchrun(
     calmer = config.model_copy(update={"learning_rate": 5e-4})
     again = Training(calmer, scenario, tmp_path / "run", resume=True)
     again.run()
-    assert again.iteration == 3
+    assert again.tally.iteration == 3
 
 
 def test_what_the_system_does_not_write_ends_a_real_run_with_a_remedy(tmp_path: Path) -> None:
@@ -105,4 +105,4 @@ def test_a_full_disk_stops_with_a_remedy(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(TrainingError, match=r"at iteration 3: free space .* and --resume from .*checkpoints/last"):
         run(tmp_path / "saved", validations=3)
     monkeypatch.setattr(RunFolder, "append_metrics", append)
-    assert run(tmp_path / "saved", resume=True, validations=3).iteration == 3
+    assert run(tmp_path / "saved", resume=True, validations=3).tally.iteration == 3

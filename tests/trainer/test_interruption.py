@@ -49,7 +49,7 @@ def amid(made: Training, part: str, iteration: int, press: Callable[[], None]) -
 
     def pressed(*arguments: Any) -> Any:
         done = whole(*arguments)
-        if made.iteration == iteration:
+        if made.tally.iteration == iteration:
             press()
         return done
 
@@ -65,7 +65,7 @@ def test_an_iteration_is_ended_before_it_is_saved(
     whole = run(tmp_path / "whole", iterations=4)
     stopped = amid(training(tmp_path / "run", iterations=4), part, 1, lambda: os.kill(os.getpid(), number))
     stopped.run()
-    assert (stopped.interrupted, stopped.iteration) == (True, 2)
+    assert (stopped.interrupted, stopped.tally.iteration) == (True, 2)
     assert RunFolder(tmp_path / "run").load_training()["iteration"] == len(lines(tmp_path / "run")) == 2
     assert "interrupted: saved" in capsys.readouterr().out
     resumed = run(tmp_path / "run", resume=True, iterations=4)
@@ -108,7 +108,7 @@ def test_a_second_press_at_a_terminal_ends_at_once_unsaved(
     assert RunFolder(tmp_path / "run").load_training()["iteration"] == (2 if at_terminal else 3)
     assert ("ended at once: iteration 2 is saved" if at_terminal else "interrupted: saved") in said.out
     assert ("Ctrl-C again ends at once" in said.err) is at_terminal
-    assert run(tmp_path / "run", resume=True, iterations=6, validations=6).iteration == 6
+    assert run(tmp_path / "run", resume=True, iterations=6, validations=6).tally.iteration == 6
 
 
 def test_before_the_first_iteration_it_ends_at_once_and_can_go_on(
@@ -122,9 +122,9 @@ def test_before_the_first_iteration_it_ends_at_once_and_can_go_on(
 
     monkeypatch.setattr(Unvalidated, "prepare", pressed)
     made = run(tmp_path / "run")
-    assert (made.interrupted, made.iteration) == (True, 0)
+    assert (made.interrupted, made.tally.iteration) == (True, 0)
     monkeypatch.setattr(Unvalidated, "prepare", prepare)
-    assert run(tmp_path / "run", resume=True).iteration == 3
+    assert run(tmp_path / "run", resume=True).tally.iteration == 3
 
 
 def test_saved_is_said_only_of_what_was_saved(
@@ -146,7 +146,7 @@ def test_a_signal_that_was_ignored_stays_ignored(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     made = amid(training(tmp_path / "run"), "collect", 1, lambda: os.kill(os.getpid(), signal.SIGINT))
     made.run()
-    assert (made.interrupted, made.iteration) == (False, 3)
+    assert (made.interrupted, made.tally.iteration) == (False, 3)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 

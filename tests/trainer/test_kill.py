@@ -65,7 +65,7 @@ def check_kills(tmp_path: Path, kills: int, iterations: int, compile: bool = Fal
     assert found[-2] < found[-1] == iterations, "the kills came before the end"
     whole = train(tmp_path / "whole", iterations, compile)
     a, b = (RunFolder(tmp_path / name).load_training() for name in ("whole", "killed"))
-    assert whole.iteration == iterations
+    assert whole.tally.iteration == iterations
     for key in ("learner", "state", "obs", "rng", "iteration", "env_steps", "best", "validated", "stale"):
         assert_same(a[key], b[key])
     lines = [

@@ -157,4 +157,4 @@ def test_a_town_is_validated_without_an_optimum(tmp_path: Path) -> None:
     fields = {"share_parameters": True, "num_grids": 2, "horizon": 4, "iterations": 1, "validation_episodes": 1}
     training = Training(TrainConfig.model_validate(fields), scenario, tmp_path / "run", resume=False)
     training.run()
-    assert -5 < training.best < 1
+    assert -5 < training.tally.best < 1

@@ -75,7 +75,7 @@ def test_a_preset_resumes_bit_for_bit(tmp_path: Path, algorithm: str) -> None:
     whole = ended(tmp_path / "whole", 4)
     ended(tmp_path / "parts", 2)
     parts = ended(tmp_path / "parts", 4, resume=True)
-    assert parts.iteration == 4
+    assert parts.tally.iteration == 4
     assert_same(whole.learner.state_dict(), parts.learner.state_dict())
     assert torch.equal(whole.state.soc_kwh, parts.state.soc_kwh)
 

@@ -99,7 +99,7 @@ def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
     iterate = Training._iterate
 
     def interrupted(self: Training, *arguments: Any) -> None:
-        if self.iteration == 1:
+        if self.tally.iteration == 1:
             os.kill(os.getpid(), signal.SIGINT)
         iterate(self, *arguments)
 
@@ -132,9 +132,9 @@ def test_the_limit_of_time_may_be_cpu_time(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Ppo, "collect", slow)
     start = time.perf_counter()
     training = run(tmp_path / "run", iterations=3, clock="cpu", threads=1)
-    assert training.seconds < time.perf_counter() - start - 1.4
+    assert training.tally.seconds < time.perf_counter() - start - 1.4
     logged = lines(tmp_path / "run")
-    assert sum(line["collect_s"] + line["update_s"] for line in logged) <= training.seconds
+    assert sum(line["collect_s"] + line["update_s"] for line in logged) <= training.tally.seconds
 
 
 def test_a_plateau_ends_the_run_and_the_count_survives_a_resume(
@@ -148,11 +148,11 @@ def test_a_plateau_ends_the_run_and_the_count_survives_a_resume(
 
     monkeypatch.setattr(train_module, "Validation", Scripted)
     settings: dict[str, Any] = {"iterations": 10, "validations": 10}
-    assert run(tmp_path / "run", **settings, patience=2).iteration == 5  # two after the third, the best
+    assert run(tmp_path / "run", **settings, patience=2).tally.iteration == 5  # two after the third, the best
     assert "no better score than 0.600 in 2 validations (patience = 2)" in " ".join(capsys.readouterr().out.split())
-    assert run(tmp_path / "run", resume=True, **settings, patience=2).iteration == 5
+    assert run(tmp_path / "run", resume=True, **settings, patience=2).tally.iteration == 5
     resumed = run(tmp_path / "run", resume=True, **settings, patience=4)
-    assert (resumed.iteration, resumed.best) == (7, 0.6)
+    assert (resumed.tally.iteration, resumed.tally.best) == (7, 0.6)
 
 
 def test_long_lists_are_told_in_groups() -> None:

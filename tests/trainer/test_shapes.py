@@ -108,6 +108,6 @@ def test_a_run_goes_on_elsewhere_as_it_would_have_here(
         parts = trained(tmp_path / "parts", community(3), resume=True, **fields, threads=2, iterations=3)
     finally:
         torch.set_num_threads(threads)
-    assert parts.iteration == 3
+    assert parts.tally.iteration == 3
     for ours, theirs in zip(whole.learner.actor.parameters(), parts.learner.actor.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)

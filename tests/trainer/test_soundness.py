@@ -48,7 +48,7 @@ def test_weights_that_broke_in_the_last_step_are_not_saved(tmp_path: Path, value
 
     def breaks(progress: float) -> dict[str, Any]:
         logs = update(progress)
-        if broken.iteration == 1:
+        if broken.tally.iteration == 1:
             with torch.no_grad():
                 for weight in broken.learner.actor.network.parameters():
                     weight.fill_(value)
@@ -59,7 +59,7 @@ def test_weights_that_broke_in_the_last_step_are_not_saved(tmp_path: Path, value
         broken.run()
     assert saved(tmp_path / "run")
     assert all(x.abs().max() < 1e6 for x in saved(tmp_path / "run"))
-    assert run(tmp_path / "run", resume=True, validations=3).iteration == 3
+    assert run(tmp_path / "run", resume=True, validations=3).tally.iteration == 3
 
 
 def test_a_checkpoint_is_named_only_where_there_is_one(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_too_few_decisions_are_refused(tmp_path: Path, fields: dict[str, Any], w
 
 def test_the_least_batch_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     least = {"num_grids": 1, "horizon": 2, "ppo": {"minibatches": 2, "epochs": 1}}
-    assert run(tmp_path / "run", **least).iteration == 3
+    assert run(tmp_path / "run", **least).tally.iteration == 3
     options = ["--num_grids=2", "--horizon=2", "--device=cpu", "--out", str(tmp_path / "none")]
     assert train_main(options) == 2
     assert "ppo.minibatches = 8" in capsys.readouterr().err

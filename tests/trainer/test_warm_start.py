@@ -69,10 +69,10 @@ def test_loaded_units_outlive_an_end_before_the_first_batch(
     with monkeypatch.context() as patch:
         patch.setattr(Training, "_warm_up", interrupted)
         warm.run()
-    assert warm.iteration == 0
+    assert warm.tally.iteration == 0
     again = Training(warm.config, warm.scenario, tmp_path / "b", resume=True)
     again.run()
-    assert again.iteration == 1
+    assert again.tally.iteration == 1
     weights, _ = load_checkpoint(path)
     for name in ("mean", "inverse_spread"):
         assert torch.equal(getattr(again.learner.actor.network, name), weights[f"network.{name}"])
