@@ -30,6 +30,7 @@ from smartgrid_core import GridConfig
 from smartgrid_core.errors import ConfigError
 from trainer.config import TrainConfig, load_train_config, scaled_to
 from trainer.evaluate import evaluate
+from trainer.files import write_atomically
 
 M = TypeVar("M", bound=BaseModel)
 OUT = Path("runs/learning")
@@ -123,8 +124,8 @@ def run(
                 case = {
                     "scenario": scenario, "variant": variant, "algorithm": algorithm, "minutes": length,
                     "command": shown(command),
-                    "trained": _time_of(out / name / "seeds.json"), "trained_on": cpu_model(), "scored_at": COMMIT,
-                    "settings": _stored(out / name),
+                    "trained": _time_of(out / name / "seeds.json"), "trained_on": _trained_on(out / name),
+                    "scored_at": COMMIT, "settings": _stored(out / name),
                 }  # fmt: skip
                 case["decision"] = decision_us(adapted, out / name)
                 records.append(case | _figures(content, board) | {"baselines": baselines(case["settings"]["scenario"])})
@@ -233,6 +234,14 @@ def _trained(folder: Path, command: Sequence[str], seeds: int) -> tuple[dict[str
         if code := subprocess.run(call).returncode:
             raise ConfigError(f"training ended with exit code {code}, see above: {shown(command)}")
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in (report, board))  # type: ignore[return-value]
+
+
+def _trained_on(folder: Path) -> str:
+    """The processor a case is trained on, kept beside its runs: what reads them again may be another."""
+    note = folder / "trained_on.txt"
+    if not note.is_file():
+        write_atomically(note, f"{cpu_model()}\n".encode())
+    return note.read_text(encoding="utf-8").strip()
 
 
 def _same(folder: Path, train: TrainConfig, scenario: GridConfig) -> None:

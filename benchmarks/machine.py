@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from trainer.files import write_atomically
+
 PEERS = (
     "torch",
     "numpy",
@@ -55,9 +57,8 @@ def write_results(
     programs: Sequence[str] = (),
 ) -> None:
     """Write one suite's results with the machine they were taken on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"benchmark": name, "machine": describe_machine(device, programs), "cases": cases}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def wide(least: int = 130) -> Console:

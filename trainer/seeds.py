@@ -137,7 +137,7 @@ def train(population: Population, options: Sequence[str], jobs: int) -> tuple[di
                     if code == INTERRUPTED:
                         raise KeyboardInterrupt
                     if code:
-                        failed[seed] = _reason(population, seed, code)
+                        failed[seed] = _reason(population, seed, code, kept=jobs > 1)
                         bars.message(f"seed {seed} failed: {failed[seed]}")
                         if population.about(seed, "last") is None:
                             waiting.clear()  # it never came to a checkpoint: the others would fail alike
@@ -167,10 +167,9 @@ def _log(population: Population, seed: int) -> Path:
     return population.folder / f"seed-{seed}.log"
 
 
-def _reason(population: Population, seed: int, code: int) -> str:
-    """The last line a failed run said, where it was kept."""
-    log = _log(population, seed)
-    said = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+def _reason(population: Population, seed: int, code: int, kept: bool) -> str:
+    """The last line a failed run said, where it was kept: a log of earlier runs may lie there where it was not."""
+    said = _log(population, seed).read_text(errors="replace").strip().splitlines() if kept else []
     return said[-1] if said else f"exit code {code}, see above"
 
 

@@ -67,3 +67,9 @@ def scalars(cases: Sequence[Case]) -> list[str]:
         return number(value) if isinstance(value, (int, float)) else "–" if value is None else str(value)
 
     return table(columns, ([cell(case.get(column)) for column in columns] for case in cases)) if columns else []
+
+
+def at_median(case: Case) -> Case:
+    """A case of the page with the figures of its window of median frames a second; others as they are."""
+    windows = sorted(case.get("windows", ()), key=lambda window: window["fps"])
+    return case | windows[len(windows) // 2] if windows else case

@@ -1,8 +1,8 @@
 """PPO as one writes it by hand, in CleanRL's manner: plain modules, one agent after the other, everything in sight.
 
 Its choices are those of `ppo_continuous_action.py` (Huang et al., CleanRL, JMLR 23, 2022): orthogonal weights, a
-deviation that does not depend on the observation, clipped values, advantages normalised in every minibatch. The
-wrappers that script puts around Gymnasium's environments, running scales of observations and rewards, are left out.
+deviation that does not depend on the observation, clipped values, advantages normalised in every minibatch, and what
+the wrappers it puts around Gymnasium's environments do: running scales of observations and of rewards, cut at ±10.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.stacks.stack import EQUAL, SCENARIO, Equal, Stack
 from smartgrid_core import Simulator
 
 GAMMA, LAMBDA, CLIP, VALUE_WEIGHT, MAX_NORM = 0.99, 0.95, 0.2, 0.5, 0.5
+CUT, LEAST = 10.0, 1e-8  # of scaled observations and rewards; variance added before a root
 
 
 class Agent(nn.Module):
@@ -32,6 +33,23 @@ class Agent(nn.Module):
     def distribution(self, obs: Tensor) -> Normal:
         """Of the action, [..., A]."""
         return Normal(self.mean(obs), self.log_std.exp())
+
+
+class Running:
+    """Mean and variance of all that was seen (Chan, Golub, LeVeque 1983), as `NormalizeObservation` keeps them."""
+
+    def __init__(self, *shape: int, device: str):
+        self.mean, self.var = torch.zeros(shape, device=device), torch.ones(shape, device=device)
+        self.count = 1e-4
+
+    def update(self, x: Tensor) -> None:
+        """Take in a batch [B, …]."""
+        more, off = len(x), x.mean(0) - self.mean
+        count = self.count + more
+        apart = off.square() * self.count * more / count
+        self.mean += off * more / count
+        self.var = (self.var * self.count + x.var(0, correction=0) * more + apart) / count
+        self.count = count
 
 
 def _network(sizes: Sequence[int], gain: float) -> nn.Sequential:
@@ -58,21 +76,31 @@ def cleanrl(device: str, equal: Equal = EQUAL) -> Stack:
     room = (equal.horizon, equal.grids, sim.num_agents)
     seen, taken = torch.zeros(*room, obs.shape[-1], device=device), torch.zeros(*room, sim.action_dim, device=device)
     log_probs, rewards, values, ended = (torch.zeros(room, device=device) for _ in range(4))
+    of_obs = Running(sim.num_agents, obs.shape[-1], device=device)
+    of_returns, returns = Running(sim.num_agents, device=device), torch.zeros(room[1:], device=device)
+
+    def scaled(obs: Tensor) -> Tensor:
+        return ((obs - of_obs.mean) / (of_obs.var + LEAST).sqrt()).clamp(-CUT, CUT)
 
     @torch.no_grad()
     def collect() -> Tensor:
-        nonlocal state, obs
+        nonlocal state, obs, returns
         for t in range(equal.horizon):
-            seen[t] = obs
+            of_obs.update(obs)
+            seen[t] = scaled(obs)
             for n, agent in enumerate(agents):
-                distribution = agent.distribution(obs[:, n])
+                distribution = agent.distribution(seen[t, :, n])
                 taken[t, :, n] = distribution.sample()
                 log_probs[t, :, n] = distribution.log_prob(taken[t, :, n]).sum(-1)
-                values[t, :, n] = agent.value(obs[:, n])[:, 0]
+                values[t, :, n] = agent.value(seen[t, :, n])[:, 0]
             state, out = sim.step(state, taken[t])
-            obs = out.obs
-            rewards[t], ended[t] = out.reward, out.truncated[:, None]
-        return torch.stack([agent.value(obs[:, n])[:, 0] for n, agent in enumerate(agents)], dim=-1)
+            obs, ended[t] = out.obs, out.truncated[:, None]
+            returns = returns * GAMMA + out.reward
+            of_returns.update(returns)
+            rewards[t] = (out.reward / (of_returns.var + LEAST).sqrt()).clamp(-CUT, CUT)
+            returns = returns * (1 - ended[t])
+        after = scaled(obs)
+        return torch.stack([agent.value(after[:, n])[:, 0] for n, agent in enumerate(agents)], dim=-1)
 
     def advantages(after: Tensor) -> Tensor:
         found, running = torch.zeros_like(rewards), torch.zeros_like(after)
@@ -106,7 +134,8 @@ def cleanrl(device: str, equal: Equal = EQUAL) -> Stack:
 
     @torch.no_grad()
     def decide(obs: Tensor) -> Tensor:
-        return torch.stack([agent.mean(obs[:, n]) for n, agent in enumerate(agents)], dim=1).clamp(-1, 1)
+        seen = scaled(obs)
+        return torch.stack([agent.mean(seen[:, n]) for n, agent in enumerate(agents)], dim=1).clamp(-1, 1)
 
     return Stack(True, equal._asdict(), sim.config.step_h, iterate, decide)
 

@@ -108,17 +108,18 @@ def test_the_page_has_a_section(tmp_path: Path) -> None:
     frames = {
         "case": "frames",
         "agents": 1000,
-        "fps": 59.94,
+        "fps": 60.0,
         "aims": {"fps": 30.0},
         "p95_frame_ms": 18.0,
         "steps_per_s": 10,
     }
-    frames |= {f"{kind}_ms_per_frame": 3.456 for kind in ("script", "layout", "task")} | {"ready_s": [1.5, 0.75]}
+    frames |= {f"{kind}_ms_per_frame": 3.456 for kind in ("script", "layout", "task")} | {"ready_s": [1.5, 0.75, 1.0]}
+    frames |= {"windows": [{"fps": 60.0}, {"fps": 12.0}, {"fps": 59.94}]}  # the one of median rate is shown
     memory = {"case": "memory", "minutes": 10.0, "heap_full_mib": 12.34, "growth_mib_per_10_min": 0.1}
     content = {"benchmark": "viewer", "machine": MACHINE, "cases": [frames, memory]}
     (tmp_path / "viewer.json").write_text(json.dumps(content), encoding="utf-8")
     text = render(tmp_path, tmp_path / "page.md", tmp_path)[0].read_text(encoding="utf-8")
-    assert "| 1,000 | 59.9 | 30 | 18.0 | 3.46 | 3.46 | 3.46 | 10.0 | 0.75 |" in text
+    assert "| 1,000 | 59.9 | 30 | 18.0 | 3.46 | 3.46 | 3.46 | 10.0 | 1.00 |" in text
     assert "12.3 MiB, +0.10 MiB in ten minutes" in text
 
 
