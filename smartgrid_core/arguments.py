@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +13,20 @@ from smartgrid_core.errors import ConfigError
 from smartgrid_core.types import State
 
 
-def check_count(name: str, value: Any) -> None:
-    """Refuse what is no whole number of at least 1.
+def check_count(name: str, value: Any) -> int:
+    """A whole number of at least 1, of whatever integer type, as an int.
 
     Raises:
         ConfigError: with the name and the value.
     """
-    if not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} = {value!r}: expected a whole number ≥ 1")
+    fault = f"{name} = {value!r}: expected a whole number ≥ 1"
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise ConfigError(fault) from None
+    if isinstance(value, bool) or count < 1:
+        raise ConfigError(fault)
+    return count
 
 
 def seeds_of(seed: int | Sequence[int] | Tensor, num_grids: int, device: torch.device) -> Tensor:

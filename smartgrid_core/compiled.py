@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import cached_property
 from itertools import count
 from types import FunctionType, MethodType
@@ -24,6 +25,8 @@ class Compiled:
 
     On a CPU it is one pass over the grids in C++, made from the function's own trace (`smartgrid_core.fused`). Where
     gradients are recorded, on other devices, and where it is too large to be written out, it is torch.compile's.
+
+    What travels by pickle is compiled anew where it arrives; a deep copy has the pass, and memory of its own.
 
     Args:
         function: a method; takes Params, State and feature-major tensors, nested in tuples.
@@ -58,6 +61,18 @@ class Compiled:
     def _graph(self) -> Callable[..., Any]:
         """What torch.compile makes of the function; made only where it is needed, as it takes a second to load."""
         return graph_of(self._function, self._device)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._function, self._num_grids, self._device
+
+    def __setstate__(self, given: tuple[Any, ...]) -> None:
+        Compiled.__init__(self, *given)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        copied = memo[id(self)] = Compiled.__new__(Compiled)  # at once: the function's object holds it in turn
+        Compiled.__init__(copied, *deepcopy(self.__getstate__(), memo))
+        copied._fused = None if self._fused is None else self._fused.apart()
+        return copied
 
 
 def collected(x: Any) -> list[Tensor]:
@@ -103,16 +118,43 @@ def _axis_of_parameter(name: str, x: Tensor, num_grids: int) -> int | None:
 
 def graph_of(function: Any, device: torch.device) -> Any:
     """torch.compile, or the function itself with one line of notice where there is no compiler."""
-    on_cpu = device.type == "cpu"  # a GPU's kernels are launched through C that is compiled here
-    found, language, command = (build.compiler(), "C++", "g++") if on_cpu else (build.c_compiler(), "C", "gcc")
+    found, language, command = _compiler_for(device)
     if found is None:
         message = f"no {language} compiler found: the step runs eagerly (install {command} to compile it)"
         warnings.warn(message, stacklevel=3)
         return function
+    return Graph(function, device)
+
+
+class Graph:
+    """What torch.compile makes of a method; a copy is compiled anew, as it stands for another object's."""
+
+    def __init__(self, method: Any, device: torch.device):
+        self._method, self._device = method, device
+        self._run = method if _compiler_for(device)[0] is None else _by_torch(method, device)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._run(*arguments)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._method, self._device
+
+    def __setstate__(self, given: tuple[Any, ...]) -> None:
+        Graph.__init__(self, *given)
+
+
+def _compiler_for(device: torch.device) -> tuple[str | None, str, str]:
+    """The compiler that torch.compile needs, its language and what to install for want of it."""
+    if device.type == "cpu":
+        return build.compiler(), "C++", "g++"
+    return build.c_compiler(), "C", "gcc"  # a GPU's kernels are launched through C that is compiled here
+
+
+def _by_torch(method: Any, device: torch.device) -> Any:
     options: dict[str, Any] = {"guard_filter_fn": _lasting_guards}
-    if on_cpu:  # the call around the kernels in C++, unchecked: half a millisecond a step less
+    if device.type == "cpu":  # the call around the kernels in C++, unchecked: half a millisecond a step less
         options |= {"cpp_wrapper": True, "size_asserts": False}
-    return torch.compile(_of_its_own(function), fullgraph=True, dynamic=False, options=options)
+    return torch.compile(_of_its_own(method), fullgraph=True, dynamic=False, options=options)
 
 
 def _of_its_own(method: Any) -> Any:

@@ -52,6 +52,7 @@ class Episodes(nn.Module):
         self.register_buffer("agents", torch.arange(config.num_agents, dtype=torch.int32))
         self.register_buffer("neighbour", torch.from_numpy(links.neighbour.reshape(-1)).int())
         self.register_buffer("slot_used", torch.from_numpy(links.used)[..., None])
+        self.drawn_sizes = observations.drawn_sizes(config)
         n, jitter = config.num_agents, config.profiles
         self.draws = {  # rows of each stream in the one draw that begins an episode
             rng.Stream.START: 1,
@@ -218,5 +219,6 @@ class Episodes(nn.Module):
         seen = observations.assemble(
             fraction, now, prices, stability, connected, energised, voltage_pu, self.neighbour, self.slot_used,
             params.trade_kw, self.table.price_scale, self.config.network.voltage_band_pu,
+            [getattr(params, name).expand_as(soc_kwh) for name in self.drawn_sizes],
         )  # fmt: skip
         return public(seen)

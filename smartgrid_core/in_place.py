@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from smartgrid_core.compiled import collected
 from smartgrid_core.fused.kernel import Fused
 from smartgrid_core.outcome import unfold
 from smartgrid_core.prefetch import Window
 from smartgrid_core.simulator import Simulator
-from smartgrid_core.types import State, StepResult
+from smartgrid_core.types import Params, State, StepResult
 
 ALIGNMENT = 16  # numbers; what is vectorised begins at a cache line
 
@@ -56,6 +58,8 @@ def numbers(state: State, result: StepResult, choose: Choice) -> Numbers:
 class InPlace:
     """One grid, stepped in place.
 
+    A copy goes on from where this one is, in memory of its own.
+
     Args:
         simulator: of one grid on a CPU, without auto-reset.
         choose: what is wanted of every step, among what the compiled step makes.
@@ -65,6 +69,20 @@ class InPlace:
         self._simulator, self._choose = simulator, choose
         self._action = np.zeros((simulator.action_dim, simulator.num_agents, 1), dtype=np.float32)
         self._memory: _Memory | None = None
+        self._params: Params | None = None
+        self._states: list[State] = []
+        self._results: list[StepResult] = []
+        self._now = 1  # of the two, the one that holds what the last step made
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        alone = [pytree.tree_map_only(Tensor, Tensor.clone, x[self._now]) for x in (self._states, self._results) if x]
+        return self._simulator, self._choose, alone
+
+    def __setstate__(self, given: tuple[Any, ...]) -> None:
+        simulator, choose, alone = given
+        InPlace.__init__(self, simulator, choose)
+        if alone:  # the next step begins from them, as after a change of parameters
+            self._states, self._results = ([x, x] for x in alone)
 
     def begin(self, state: State) -> bool:
         """Go on from this state; False where that cannot be in place, and `Simulator.step` is to be used."""
@@ -105,11 +123,12 @@ class InPlace:
 
     def step(self, action: np.ndarray) -> Numbers | None:
         """Take a step; action [N, A]. None, and nothing done, where it can no longer be in place."""
-        if self._simulator.params is not self._params and not self.begin(self._states[self._now]):
+        params = self._simulator.params
+        if params is not self._params and not self.begin(self._states[self._now]):
             return None
         self._action[..., 0] = action.T
         s = 1 - self._now
-        call, window = self._calls[s], self._prefetch.window(self._params, self._before)
+        call, window = self._calls[s], self._prefetch.window(params, self._before)
         if window is not self._window:
             self._locate(window)
         sources, taken = call.sources, window.taken
@@ -119,7 +138,7 @@ class InPlace:
         for whole, one in self._alike[s]:
             whole.copy_(one)
         self._now, self._before = s, self._states[s]
-        self._prefetch.follow(self._params, self._before)
+        self._prefetch.follow(params, self._before)
         return self._read[s](self._obs[s])
 
     @property
@@ -131,7 +150,7 @@ class InPlace:
     def result(self) -> StepResult:
         """Of the last step; overwritten by the next but one."""
         result = self._results[self._now]
-        return result._replace(final=lambda: result.obs)
+        return result._replace(final=partial(getattr, result, "obs"))
 
 
 class _Memory:

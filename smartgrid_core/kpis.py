@@ -144,7 +144,8 @@ _FORMULAS: tuple[tuple[Kpi, Callable[[_Context], np.ndarray]], ...] = (
         Kpi(
             "voltage_violation_h", "h", "low",
             "Time in which any energised bus is outside ±10 % of nominal voltage (EN 50160:2010, 4.2.2, "
-            "applied to step means and all of the time), or the power flow has no solution (voltage collapse).",
+            "applied to step means and all of the time), or the power flow found no solution in network.iterations: "
+            "a collapse, or a feeder so weak that it takes more.",
         ),
         _voltage_violation_h,
     ),

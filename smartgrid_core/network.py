@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,14 @@ class NetworkState(NamedTuple):
 
 def load_feeder(config: NetworkConfig) -> Feeder:
     """The feeder a configuration names."""
+    feeder = _named(config)
+    return feeder if config.v0_pu is None else replace(feeder, v0_pu=config.v0_pu)
+
+
+def _named(config: NetworkConfig) -> Feeder:
     if config.feeder == "radial":
-        return Feeder.radial(buses=config.buses)
+        section_m = 40.0 if config.section_m is None else config.section_m
+        return Feeder.radial(buses=config.buses, transformer_kva=config.transformer_kva, section_m=section_m)
     if config.feeder.startswith("simbench:"):
         return Feeder.simbench(config.feeder.removeprefix("simbench:"))
     if not Path(config.feeder).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,12 +52,28 @@ def entries(config: GridConfig, slots: int) -> list[ObservationEntry]:
     ]
     out += [power(f"net_forecast_{w}") for w in windows]
     out += [ObservationEntry(f"community_forecast_{w}", "kW", "sum of trade_kw", -LIMIT, LIMIT) for w in windows]
+    out += [SIZES[name] for name in drawn_sizes(config)]
     return out
+
+
+SIZES = {
+    "capacity_kwh": ObservationEntry("capacity", "kWh", "an hour of own trade_kw, at least 1 kW", 0.0, LIMIT),
+    "charge_kw": ObservationEntry("charge_limit", "kW", "own trade_kw, at least 1 kW", 0.0, LIMIT),
+    "discharge_kw": ObservationEntry("discharge_limit", "kW", "own trade_kw, at least 1 kW", 0.0, LIMIT),
+}
+
+
+def drawn_sizes(config: GridConfig) -> tuple[str, ...]:
+    """What of batteries differs from grid to grid: a prosumer knows its own, as plans do."""
+    batteries = [agent.battery for agent in config.prosumers]
+    ranges = {name: [getattr(battery, name) for battery in batteries] for name in SIZES}
+    return tuple(name for name, pairs in ranges.items() if any(low != high for low, high in pairs))
 
 
 def assemble(
     soc_fraction: Tensor, exogenous: Exogenous, prices: Tensor, stability: Tensor, connected: Tensor, energised: Tensor,
     voltage_pu: Tensor, neighbour: Tensor, slot_used: Tensor, trade_kw: Tensor, price_scale: float, band_pu: float,
+    sizes: Sequence[Tensor] = (),
 ) -> Tensor:  # fmt: skip
     """Observations of all prosumers.
 
@@ -65,6 +82,7 @@ def assemble(
         soc_fraction, voltage_pu, energised: [N, B]; stability, connected: [B].
         neighbour: [K·N] agent at the other end of each slot; slot_used: [K, N, 1] bool.
         trade_kw: [N, 1|B] scale of powers.
+        sizes: of batteries, those of `drawn_sizes`, [N, B].
 
     Returns:
         [O, N, B].
@@ -97,6 +115,7 @@ def assemble(
             neighbours(_bounded(net)),
             _bounded(net_ahead * scale),
             shared(_bounded(community)),
+            *(_bounded(size * scale)[None] for size in sizes),
         ]
     )
 

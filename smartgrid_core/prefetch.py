@@ -6,8 +6,8 @@ What a step sees never depends on this: a state that does not follow from the la
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,10 +28,8 @@ class Upcoming(NamedTuple):
 class Window:
     """What was read from one state on."""
 
-    def __init__(self, ahead: Ahead, last: Callable[[], Exogenous]):
-        self.taken, self.ahead = 0, ahead
-        self._read_last = last
-        self._last: Exogenous | None = None
+    def __init__(self, ahead: Ahead, last: Last):
+        self.taken, self.ahead, self.last = 0, ahead, last
 
     def next(self) -> Upcoming:
         """The next step's; it stays the next until the step is done, as a step may fail and be taken again."""
@@ -42,15 +40,28 @@ class Window:
         ahead = self.ahead
         return [Upcoming(now, ahead.soc_kwh, ahead.row) for now in ahead.rows.steps()]
 
-    def last(self) -> Exogenous:
-        """The last moment of the episodes that end within the window; read when first asked for."""
-        if self._last is None:
-            self._last = self._read_last()
-        return self._last
+
+class Last:
+    """The last moment of the episodes that end within a window; read when first asked for.
+
+    Apart from the window, as results hold on to it.
+    """
+
+    def __init__(self, read: Callable[[], Exogenous]):
+        self._read = read
+
+    def __call__(self) -> Exogenous:
+        return self._found
+
+    @cached_property
+    def _found(self) -> Exogenous:
+        return self._read()
 
 
 class Prefetch:
     """Hands out one step after another of what was read ahead, as long as each state follows from the last.
+
+    A copy reads for itself, what the original goes on to see.
 
     Args:
         ahead: reads S steps from a state on, into the memory given or into new memory.
@@ -77,7 +88,8 @@ class Prefetch:
         follows = owner is not None and owner[0] is params and owner[1] is state and modes == self._modes
         if window is None or not follows or window.taken == self.steps:
             room = None if modes[0] else self._room
-            window = Window(self._read_ahead(params, state, room), lambda: self._read_last(params, state))
+            last = Last(partial(self._read_last, params, state))
+            window = Window(self._read_ahead(params, state, room), last)
             self._window, self._modes = window, modes
         return window
 
@@ -86,6 +98,9 @@ class Prefetch:
         if self._window is not None:
             self._window.taken += 1
         self._owner = (params, state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_window": None, "_owner": None, "_modes": None}
 
 
 def _autograd_modes() -> tuple[bool, bool]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from smartgrid_core.config import GridConfig
 from smartgrid_core.errors import ConfigError, InvalidConfigError
@@ -69,7 +70,7 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     data = _read(path, seen=())
     data.setdefault("name", path.stem)
     for key, value in (overrides or {}).items():
-        _override(data, key.split("."), value, key)
+        _override(data, key.split("."), value, key, GridConfig)
     return validate_config(data, where=str(source))
 
 
@@ -77,7 +78,7 @@ def overridden(config: GridConfig, overrides: Mapping[str, Any]) -> GridConfig:
     """A scenario with some fields, given by dotted names, changed; raises as `load_config`."""
     data = config.model_dump(mode="json")
     for key, value in overrides.items():
-        _override(data, key.split("."), value, key)
+        _override(data, key.split("."), value, key, GridConfig)
     return validate_config(data, where=config.name)
 
 
@@ -127,7 +128,7 @@ def _resolved(data: dict[str, Any], path: Path, seen: tuple[Path, ...]) -> dict[
     if not isinstance(overrides, Mapping):
         raise ConfigError(f"override = {overrides!r}: expected a table of dotted names and values")
     for key, value in overrides.items():
-        _override(inherited, key.split("."), value, f"override.{key}")
+        _override(inherited, key.split("."), value, f"override.{key}", GridConfig)
     return _merge(inherited, data)
 
 
@@ -150,8 +151,11 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _override(node: Any, keys: list[str], value: Any, full: str) -> None:
-    """Set one dotted key in place; `*` stands for every element of a list."""
+def _override(node: Any, keys: list[str], value: Any, full: str, model: Any = None) -> None:
+    """Set one dotted key in place; `*` stands for every element of a list.
+
+    model: whose fields the node's are, for a list that is not there: it is the default's.
+    """
     head, rest = keys[0], keys[1:]
     if isinstance(node, list):
         if head != "*" and not (head.isdigit() and int(head) < len(node)):
@@ -164,7 +168,19 @@ def _override(node: Any, keys: list[str], value: Any, full: str) -> None:
         return
     if not isinstance(node, dict):
         raise ConfigError(f"override {full!r}: {head!r} lies inside a plain value")
-    if rest:
-        _override(node.setdefault(head, {}), rest, value, full)
-    else:
+    if not rest:
         node[head] = value
+        return
+    default = _default(model, head)
+    if node.get(head) is None:
+        listed = isinstance(default, tuple) and (rest[0] == "*" or rest[0].isdigit())
+        node[head] = [to_jsonable_python(x) for x in default] if listed else {}
+    _override(node[head], rest, value, full, default)
+
+
+def _default(model: Any, field: str) -> Any:
+    """What a field of a model, or of an instance of one, is where nothing is given; None where there is no such."""
+    if isinstance(model, BaseModel):
+        return getattr(model, field, None)
+    found = model.model_fields.get(field) if isinstance(model, type) and issubclass(model, BaseModel) else None
+    return None if found is None or found.is_required() else found.get_default(call_default_factory=True)

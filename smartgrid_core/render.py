@@ -75,8 +75,7 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
         battery = trade = unserved = nothing
         flows, loading = np.zeros(count), np.zeros(len(feeder.branch_names))
         parts: dict[str, float] = {}
-        islanded, energised = False, np.ones(n, dtype=bool)
-        prices = state
+        seen = state
     else:
         ledger = {name: _agents(x, grid) for name, x in result.ledger._asdict().items()}
         demand, generation, unserved = ledger["demand_kw"], ledger["generation_kw"], ledger["unserved_kw"]
@@ -85,8 +84,8 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
         soc = _agents(result.soc_kwh, grid)
         flows, loading = _link_flows(simulator, result, grid), _agents(result.network.loading, grid)
         parts = {name: float(x[grid]) for name, x in result.stability_parts._asdict().items()}
-        islanded, energised = bool(result.islanded[grid]), _agents(result.energised, grid)
-        prices, row = result, row - 1
+        seen, row = result, row - 1
+    islanded, energised = bool(seen.islanded[grid]), _agents(seen.energised, grid)
     return Snapshot(
         scenario=config.name, time=table.profiles.start + row * np.timedelta64(config.step_minutes, "m"),
         step=taken, episode_steps=config.episode_steps, names=tuple(simulator.agent_names),
@@ -100,8 +99,8 @@ def snapshot(simulator: Simulator, state: State, result: StepResult | None = Non
         loading=loading, parent=feeding_bus(feeder), parent_branch=np.asarray(feeder.parent_branch),
         agent_bus=simulator.agent_bus,
         stability=float(state.stability[grid]), stability_parts=parts,
-        import_eur_per_kwh=float(prices.import_eur_per_kwh[grid]),
-        export_eur_per_kwh=float(prices.export_eur_per_kwh[grid]), islanded=islanded,
+        import_eur_per_kwh=float(seen.import_eur_per_kwh[grid]),
+        export_eur_per_kwh=float(seen.export_eur_per_kwh[grid]), islanded=islanded,
     )  # fmt: skip
 
 

@@ -85,10 +85,9 @@ class Simulator:
         if not isinstance(config, GridConfig | str | Path):
             raise ConfigError(f"config = {config!r}: expected a GridConfig, or the name or path of a scenario")
         self.config = config if isinstance(config, GridConfig) else GridConfig.load(config)
+        num_grids, hold_steps = check_count("num_grids", num_grids), check_count("hold_steps", hold_steps)
         self.num_grids, self.device, self.split = num_grids, device_of(device), split
         self.auto_reset, self.first_grid = auto_reset, first_grid
-        check_count("num_grids", num_grids)
-        check_count("hold_steps", hold_steps)
         check_precision(self.config.network.power_flow)
         loaded = load_profiles(self.config)
         self.feeder = load_feeder(self.config.network)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smartgrid_core.adapters import agent_ids, resolve
+from smartgrid_core.adapters import agent_ids, fresh_seed, resolve
 from smartgrid_core.config import GridConfig
 from smartgrid_core.extras import require
 from smartgrid_core.simulator import Simulator
@@ -35,7 +35,8 @@ class SmartGridEnv(EnvBase):
         scenario: name or path of a scenario, or a GridConfig.
         num_grids: B.
         device: torch device.
-        seed: seed of the run; grid k's episodes depend on (seed, k) alone. See also `set_seed`.
+        seed: seed of the run; grid k's episodes depend on (seed, k) alone. None: a random one, so that the environments
+            of parallel workers differ. See also `set_seed`.
         split: weeks of the data the episodes come from: train, validation, test or all.
         compile: compile the step, in a few seconds when the first is taken.
         info: also return the reward components, ("agents", "reward_parts", name) [B, N, 1], each unweighted.
@@ -51,13 +52,14 @@ class SmartGridEnv(EnvBase):
         scenario: str | Path | GridConfig = "community-5",
         num_grids: int = 1,
         device: str | torch.device = "cpu",
-        seed: int = 0,
+        seed: int | None = None,
         split: str = "train",
         compile: bool = False,
         info: bool = False,
         **overrides: Any,
     ):
         config = resolve(scenario, overrides)
+        seed = fresh_seed() if seed is None else seed
         self.simulator = Simulator(config, num_grids, device, seed, split=split, compile=compile)
         super().__init__(device=self.simulator.device, batch_size=torch.Size([num_grids]))
         self.info = info

@@ -139,7 +139,8 @@ def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any], scenario
     config = scenario or GridConfig.load(arguments.scenario or SCENARIO, **overrides)
     device = resolve_device(arguments.device or "auto")
     policies = _policies(arguments.checkpoint)
-    seeds = _seeds(config, arguments.episodes)
+    listed = config.evaluation
+    seeds = list(listed.seeds) if arguments.episodes is None else listed.first(arguments.episodes)
     board = evaluate(
         config,
         policies,
@@ -177,14 +178,6 @@ def _policies(checkpoints: Sequence[str]) -> list[Controller]:
     from trainer.policy import load_policy
 
     return [load_policy(path) for path in checkpoints]
-
-
-def _seeds(config: GridConfig, episodes: int | None) -> list[int]:
-    """The scenario's seeds, cut or continued to the number of episodes asked for."""
-    seeds = list(config.evaluation.seeds)
-    if episodes is None:
-        return seeds
-    return [*seeds, *range(max(seeds, default=0) + 1, max(seeds, default=0) + 1 + episodes)][:episodes]
 
 
 def _write(

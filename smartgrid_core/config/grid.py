@@ -52,6 +52,11 @@ class EvaluationConfig(Model):
     seeds: tuple[int, ...] = tuple(range(1000, 1032))
     """One test episode a seed."""
 
+    def first(self, episodes: int) -> list[int]:
+        """So many of the seeds, continued with the numbers after the highest where more are asked for."""
+        after = max(self.seeds, default=0) + 1
+        return [*self.seeds, *range(after, after + episodes)][:episodes]
+
 
 class GridConfig(Model):
     """A community of prosumers on one feeder: the whole configuration of a simulation."""

@@ -35,6 +35,12 @@ class NetworkConfig(Model):
     """`radial` (generated), `simbench:CODE`, or the path of a CSV of branches."""
     buses: int = Field(default=15, ge=2, le=2000)
     """Number of buses of the generated feeder, slack included."""
+    v0_pu: float | None = Field(default=None, gt=0.5, lt=1.5)
+    """Voltage held at the slack bus. None: 1, or what the feeder's data say."""
+    transformer_kva: PositiveFloat | None = None
+    """Rating of the generated feeder's transformer. None: the standard size for its buses."""
+    section_m: PositiveFloat | None = None
+    """Length of cable between neighbouring buses of the generated feeder. None: 40."""
     power_flow: bool = True
     """Solve the AC power flow; False: voltages 1, no losses, no loading."""
     iterations: int = Field(default=4, ge=1, le=100)
@@ -48,5 +54,11 @@ class NetworkConfig(Model):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkConfig:
+        for name in ("transformer_kva", "section_m"):
+            if getattr(self, name) is not None and self.feeder != "radial":
+                raise ValueError(
+                    f"{name} = {getattr(self, name):g} is of the generated feeder, and {self.feeder!r} has its own: "
+                    f"drop {name}, or set feeder = radial"
+                )
         within("impedance_scale", self.impedance_scale, 0.0, 10.0, open_low=True)
         return self

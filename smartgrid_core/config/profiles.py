@@ -28,7 +28,8 @@ class ProfilesConfig(Model):
     price_path: Path | None = None
     """CSV with columns timestamp, import_eur_per_kwh, export_eur_per_kwh; instead of the tariff, with any source."""
     time_zone: str = "UTC"
-    """Zone of naive time stamps in the CSV files."""
+    """Clock that days and tariffs follow, and that CSV stamps without an offset are on. Must be given where stamps have
+    an offset."""
     hold_out: bool = True
     """Keep validation and test weeks apart; False uses every day for everything (csv shorter than four weeks)."""
     latitude_deg: float = Field(default=51.5, ge=-66, le=66)
@@ -37,6 +38,11 @@ class ProfilesConfig(Model):
     """Half-width of a uniform factor on each prosumer's demand, drawn per episode (1 ± jitter)."""
     generation_jitter: float = Field(default=0.0, ge=0, lt=1)
     """Half-width of a uniform factor on each prosumer's solar, drawn per episode (1 ± jitter)."""
+
+    @property
+    def clock(self) -> str | None:
+        """The time zone where it was given."""
+        return self.time_zone if "time_zone" in self.model_fields_set else None
 
     @model_validator(mode="after")
     def _check(self) -> ProfilesConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import operator
 from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import accumulate, count
 from typing import Any, NamedTuple
 
@@ -125,6 +126,12 @@ class Fused:
         sources = (ctypes.c_void_p * len(inputs))(*[x.data_ptr() for x in inputs])
         self._run(sources, targets, grids, torch.get_num_threads())
         return self.nest(outputs)
+
+    def apart(self) -> Fused:
+        """The same code, with memory of its own for results."""
+        other = copy(self)
+        other._by_grids = {}
+        return other
 
     def placed(self, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> Placed | None:
         """Calls of one grid with these arguments and results, which keep their places; None where one is not dense.

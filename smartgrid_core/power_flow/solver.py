@@ -135,6 +135,9 @@ class PowerFlow(nn.Module):
             parts.append(self.solve(p, q, scale, opened, island))
         return PowerFlowResult(*(torch.cat([_swapped(t) for t in field]) for field in zip(*parts, strict=True)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_passes": {}}  # made again where a copy solves
+
     def _in_one_pass(self, *given: Tensor | None) -> PowerFlowResult | None:
         """The kernel's results by the pass in C++; None where there is none for such input."""
         tensors = [t for t in given if t is not None]
@@ -216,6 +219,7 @@ class PowerFlow(nn.Module):
         columns = self.feeder.num_buses if self._all_buses else len(self.injection_buses)
         what = "bus (feeder.bus_names)" if self._all_buses else "injection bus"
         for name, t in (("p_kw", p_kw), ("q_kvar", q_kvar)):
+            _check_tensor(name, t)
             if t.dim() != 2 or t.shape[1] != columns or t.shape[0] < 1:
                 raise ValueError(f"{name} has shape {tuple(t.shape)}, expected [B, {columns}]: one column a {what}")
         B, M = p_kw.shape[0], self.feeder.num_branches
@@ -234,6 +238,8 @@ class PowerFlow(nn.Module):
         branch_open: Tensor | None,
         islanded: Tensor | None,
     ) -> None:
+        _check_tensor("p_kw", p_kw)
+        _check_tensor("q_kvar", q_kvar)
         k, M = len(self.injection_buses), self.feeder.num_branches
         if p_kw.dim() != 2 or p_kw.shape[0] != k:
             raise ValueError(f"p_kw has shape {tuple(p_kw.shape)}, expected [{k}, B]: one row an injection bus")
@@ -244,8 +250,16 @@ class PowerFlow(nn.Module):
         _check_shape("islanded", islanded, (B,))
 
 
+def _check_tensor(name: str, given: Any) -> None:
+    if not isinstance(given, Tensor):
+        raise ValueError(f"{name} is a {type(given).__name__}: expected a tensor; torch.as_tensor(…) makes one")
+
+
 def _check_shape(name: str, tensor: Tensor | None, *expected: tuple[int, ...]) -> None:
-    if tensor is not None and tuple(tensor.shape) not in expected:
+    if tensor is None:
+        return
+    _check_tensor(name, tensor)
+    if tuple(tensor.shape) not in expected:
         wanted = " or ".join(str(list(shape)) for shape in expected)
         raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {wanted}")
 

@@ -22,13 +22,13 @@ PRICE_COLUMNS = ("timestamp", "import_eur_per_kwh", "export_eur_per_kwh")
 HIGHEST_EUR_PER_KWH = 10.0  # above the European day-ahead cap of 4 EUR/kWh (ACER 2023) with room for grid fees
 
 
-def with_prices(profiles: Profiles, path: str | Path, *, time_zone: str = "UTC") -> Profiles:
+def with_prices(profiles: Profiles, path: str | Path, *, time_zone: str | None = None) -> Profiles:
     """Profiles with the prices of a file, which covers all their time; faults are told as by `csv_profiles`.
 
     Args:
         path: file with timestamp, import_eur_per_kwh, export_eur_per_kwh; its step may be a multiple of the profiles'
             (hourly prices).
-        time_zone: of stamps without offset, IANA name.
+        time_zone: as of `csv_profiles`.
     """
     table = read_csv_table(path, PRICE_COLUMNS)
     minutes = standard_minutes(table, open_time_zone(time_zone), [""] * len(table.rows))
@@ -48,7 +48,7 @@ class PriceSpan(NamedTuple):
     highest_import_eur_per_kwh: float
 
 
-def csv_prices(path: str | Path, *, time_zone: str = "UTC", step_minutes: int = 15) -> PriceSpan:
+def csv_prices(path: str | Path, *, time_zone: str | None = None, step_minutes: int = 15) -> PriceSpan:
     """Check a price file alone, before there is a load to cover; faults are told as by `csv_profiles`."""
     table = read_csv_table(path, PRICE_COLUMNS)
     minutes = standard_minutes(table, open_time_zone(time_zone), [""] * len(table.rows))

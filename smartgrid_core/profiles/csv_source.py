@@ -29,7 +29,7 @@ LOWEST_PEAK_KW = 0.01
 def csv_profiles(
     path: str | Path,
     *,
-    time_zone: str = "UTC",
+    time_zone: str | None = None,
     step_minutes: int = 15,
     agents: Sequence[str] | None = None,
     split: str = "weeks",
@@ -46,7 +46,8 @@ def csv_profiles(
         path: file with the columns timestamp, agent, demand_kw, generation_kw; every agent in every step,
             each agent's rows in order; generation_kw is 0 where there is none. Further columns are passed
             over.
-        time_zone: IANA name, e.g. Europe/Berlin.
+        time_zone: IANA name, e.g. Europe/Berlin, of the clock that days and tariffs follow; None: UTC, and stamps with
+            another offset are refused.
         step_minutes: of the load file.
         agents: names in the order wanted; None for the order in the file. A file all of whose agents are ids,
             agent_0, agent_1, …, means these names in their order.

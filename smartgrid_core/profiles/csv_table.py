@@ -118,8 +118,10 @@ def _check_header(path: Path, header: list[str], names: Sequence[str]) -> None:
 # ---- Time --------------------------------------------------------------------------------------------------
 
 
-def open_time_zone(name: str) -> tzinfo:
-    """The time zone of an IANA name; raises `ProfileError` for others."""
+def open_time_zone(name: str | None) -> tzinfo | None:
+    """The time zone of an IANA name, None of None; raises `ProfileError` for others."""
+    if name is None:
+        return None
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -129,7 +131,7 @@ def open_time_zone(name: str) -> tzinfo:
         ) from error
 
 
-def standard_minutes(table: CsvTable, zone: tzinfo, groups: Sequence[str]) -> np.ndarray:
+def standard_minutes(table: CsvTable, zone: tzinfo | None, groups: Sequence[str]) -> np.ndarray:
     """Column `timestamp` as minutes of local standard time since 1970, int64 [R].
 
     Stamps without offset are on the zone's clock, summer time included. The hour that the clock shows twice
@@ -138,7 +140,8 @@ def standard_minutes(table: CsvTable, zone: tzinfo, groups: Sequence[str]) -> np
 
     Args:
         table: with the column `timestamp`.
-        zone: of stamps without offset, and of the result.
+        zone: of stamps without offset, and of the result; None: UTC, which stamps with an offset must be in too, as
+            nobody said that tariffs and days follow another clock than theirs.
         groups: [R], what each row belongs to.
 
     Raises:
@@ -151,20 +154,25 @@ def standard_minutes(table: CsvTable, zone: tzinfo, groups: Sequence[str]) -> np
     for line, text in enumerate(stamps):
         stamp = seen.get(text)
         if stamp is None:
-            stamp = seen[text] = _parse_stamp(table, line, zone)
+            stamp = seen[text] = _parse_stamp(table, line, UTC if zone is None else zone)
+            if zone is None and stamp.offset_min:
+                table.fail(line, "timestamp",
+                           "has an offset from UTC, and nothing says which clock tariffs and days follow; set "
+                           "time_zone to the place's zone (e.g. Europe/Berlin), or to UTC")  # fmt: skip
         if stamp.second is None:
             minutes[line] = stamp.first
         else:
             group = groups[line], text
             minutes[line] = stamp.first if repeats[group] == 0 else stamp.second
             repeats[group] += 1
-    return minutes + _standard_offset_minutes(zone, int(minutes[0]))
+    return minutes + _standard_offset_minutes(UTC if zone is None else zone, int(minutes[0]))
 
 
 @dataclass(frozen=True)
 class _Stamp:
     first: int  # minutes since 1970 UTC
     second: int | None  # of its repetition in autumn, None for stamps that occur once
+    offset_min: int = 0  # written in the stamp
 
 
 def _parse_stamp(table: CsvTable, line: int, zone: tzinfo) -> _Stamp:
@@ -180,7 +188,8 @@ def _parse_stamp(table: CsvTable, line: int, zone: tzinfo) -> _Stamp:
     if moment.second or moment.microsecond:
         table.fail(line, "timestamp", "has seconds; expected whole minutes on the grid of step_minutes")
     if moment.tzinfo is not None:
-        return _Stamp(_utc_minutes(moment), None)
+        offset = moment.utcoffset() or timedelta()
+        return _Stamp(_utc_minutes(moment), None, offset // timedelta(minutes=1))
     early = moment.replace(tzinfo=zone)
     late = early.replace(fold=1)
     if early.utcoffset() == late.utcoffset():

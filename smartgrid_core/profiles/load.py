@@ -35,6 +35,7 @@ def load_profiles(config: GridConfig) -> LoadedProfiles:
         ProfileError: faulty data, with file, row and column.
     """
     key = config.model_dump_json(include={"prosumers", "profiles", "step_minutes", "network"})
+    key += str(config.profiles.clock)
     files = (config.profiles.path, config.profiles.price_path)
     return _load(key, tuple(_version(path) for path in files if path), _Holder(config))
 
@@ -69,7 +70,7 @@ def _load(_key: str, _versions: tuple[tuple[int, ...], ...], holder: _Holder) ->
         return loaded
     from smartgrid_core.profiles.csv_prices import with_prices
 
-    zone = config.profiles.time_zone
+    zone = config.profiles.clock
     return loaded._replace(profiles=with_prices(loaded.profiles, config.profiles.price_path, time_zone=zone))
 
 
@@ -101,7 +102,7 @@ def _csv(config: GridConfig) -> LoadedProfiles:
     from smartgrid_core.profiles.csv_source import csv_profiles
 
     profiles = csv_profiles(
-        str(config.profiles.path), time_zone=config.profiles.time_zone, step_minutes=config.step_minutes,
+        str(config.profiles.path), time_zone=config.profiles.clock, step_minutes=config.step_minutes,
         agents=[agent.name for agent in config.agents],
         split="weeks" if config.profiles.hold_out else "all",
         margin_steps=config.steps_per_day + config.window_edges_steps[-1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ from smartgrid_core.profiles.types import (
 
 COLUMN_KWH_PER_YEAR = 1000.0  # every demand column; a year has 365 days here
 MEAN_KW = COLUMN_KWH_PER_YEAR / 8760.0
+MOST_CUSTOMERS = 40  # columns of an archetype and split; among more prosumers some carry the same one
 HELD_APART = SPLITS[:3]  # train, validation, test
 DAY_CORRELATION = 0.6  # of a customer's level from one day to the next: spells of presence, absence, weather
 HABIT_SHIFT_MIN = 25.0  # standard deviation of a customer's clock against the average one
@@ -53,7 +55,8 @@ def synthetic_profiles(
     """A year of demand and generation for the prosumers `specs`.
 
     Demand columns belong to an archetype and carry 1000 kWh per 365 days each, `demand_scale` is the annual
-    demand over that. Generation columns are kW per kWp, one for each sequence of clouds and each orientation
+    demand over that. Prosumers of one archetype carry different ones in an episode, up to `MOST_CUSTOMERS` of them:
+    copies would peak together. Generation columns are kW per kWp, one for each sequence of clouds and each orientation
     in `specs`. Training, validation and test use columns and clouds of their own, besides weeks of their own.
     A column depends only on `seed`, its archetype, split and number in the pool.
 
@@ -65,7 +68,7 @@ def synthetic_profiles(
         utc_offset_h: of local standard time.
         year: calendar for weekdays and sun; 2016 matches SimBench (366 days).
         seed: of everything random.
-        columns: demand columns per archetype for training, validation, test.
+        columns: demand columns per archetype for training, validation, test; at least as many as it has prosumers.
         cloud_sequences: the same for clouds.
 
     Raises:
@@ -77,7 +80,7 @@ def synthetic_profiles(
     num_steps = days * 1440 // step_minutes
     block, split_of_step = assign_splits(num_steps, step_minutes, source="the synthetic year")
 
-    demand, demand_pool = _demand_columns(specs, _Clock(start, days, step_minutes), columns, seed)
+    demand, demand_pool, group = _demand_columns(specs, _Clock(start, days, step_minutes), columns, seed)
     sun = sun_path(
         start,
         num_steps,
@@ -99,6 +102,7 @@ def synthetic_profiles(
         block=block,
         split_of_step=split_of_step,
         agent_names=tuple(spec.name for spec in specs),
+        demand_group=group,
     )
 
 
@@ -161,23 +165,29 @@ def _season(name: str, clock: _Clock, generator: np.random.Generator) -> np.ndar
 
 def _demand_columns(
     specs: Sequence[ProsumerProfileSpec], clock: _Clock, columns: tuple[int, int, int], seed: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    used = [name for name in ARCHETYPES if any(spec.archetype == name for spec in specs)]
-    demand = np.empty((len(used) * sum(columns), clock.num_steps), np.float32)
-    first_column: dict[tuple[str, str], int] = {}
-    row = 0
-    for archetype in used:
-        for split, size in zip(HELD_APART, columns, strict=True):
-            first_column[archetype, split] = row
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Columns [C, T], rows of them to draw from [P, N] by split, and who draws a row together [N].
+
+    In row r the k-th prosumer of an archetype has column r + k of those of its archetype, round and round.
+    """
+    number_of = Counter(spec.archetype for spec in specs)
+    group = np.array([list(number_of).index(spec.archetype) for spec in specs])
+    place = [sum(other.archetype == spec.archetype for other in specs[:agent]) for agent, spec in enumerate(specs)]
+    series: list[np.ndarray] = []
+    own: dict[tuple[str, str], np.ndarray] = {}
+    for archetype in (name for name in ARCHETYPES if name in number_of):
+        for at, (split, least) in enumerate(zip(HELD_APART, columns, strict=True)):
+            size = max(least, min(number_of[archetype], MOST_CUSTOMERS))
+            own[archetype, split] = len(series) + np.arange(size)
             for number in range(size):
-                stream = [seed, 0, ARCHETYPES.index(archetype), HELD_APART.index(split), number]
-                demand[row] = _demand_column(archetype, clock, np.random.default_rng(stream))
-                row += 1
-    pools = {
-        split: np.stack([first_column[spec.archetype, split] + np.arange(size) for spec in specs], axis=1)
-        for split, size in zip(HELD_APART, columns, strict=True)
-    }
-    return demand, pools
+                stream = [seed, 0, ARCHETYPES.index(archetype), at, number]
+                series.append(_demand_column(archetype, clock, np.random.default_rng(stream)))
+    pools = {}
+    for split in HELD_APART:
+        rows = max(own[archetype, split].size for archetype in number_of)
+        there = (np.resize(np.roll(own[spec.archetype, split], -k), rows) for spec, k in zip(specs, place, strict=True))
+        pools[split] = np.stack(list(there), axis=1)
+    return np.array(series, np.float32), pools, group
 
 
 def _demand_column(archetype: str, clock: _Clock, generator: np.random.Generator) -> np.ndarray:

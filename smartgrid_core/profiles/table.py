@@ -3,12 +3,18 @@
 A row holds everything an observation needs of one column at one time: the value now and the forecast's window
 means. The reading, not the arithmetic, bounds a step on a CPU, and rows of one prosumer lie one after the other,
 so several steps are read at once: 32 steps cost little more than one.
+
+Nothing here is ever changed, so that a process holds the large parts once, however many simulators and copies of them
+read there.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Any, NamedTuple
+from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -20,7 +26,9 @@ from smartgrid_core.profiles.forecast import forecast_series, window_means
 from smartgrid_core.profiles.splits import episode_starts
 from smartgrid_core.profiles.types import UNUSED, Profiles, split_code
 
+_KINDS = ("demand", "generation")
 MAX_WINDOW = 32  # steps read at once; a column's last row is repeated so often behind its end
+_SHARED: WeakValueDictionary[str, Any] = WeakValueDictionary()  # while a table holds it
 _BLOCK = 1024  # windows turned to feature-major at once: they stay within a core's cache
 
 
@@ -131,6 +139,23 @@ class Route(NamedTuple):
     switch: Tensor  # [B] int32, step at which windows go on elsewhere
 
 
+class _Once:
+    """Something that is never changed on its way into a copy, which shares it where its process has it already."""
+
+    def __init__(self, name: str, thing: Any):
+        self.name, self.thing = name, thing
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Once:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.name, self.thing)
+
+
+def _arrived(name: str, thing: Any) -> _Once:
+    return _Once(name, _SHARED.setdefault(name, thing))
+
+
 class ProfileTable(nn.Module):
     """Device-resident profiles, prices and calendar of a scenario."""
 
@@ -151,11 +176,13 @@ class ProfileTable(nn.Module):
         self.windows = len(self.edges)
         self.length = profiles.demand.shape[1]
         self._series: dict[tuple[str, str], np.ndarray] = {}
+        self._names = {"profiles": uuid4().hex, **{f"{kind}_rows": self._name(kind) for kind in _KINDS}}  # if shared
+        _SHARED[self._names["profiles"]] = profiles
         self.register_buffer("starts", torch.from_numpy(self.starts_of(split).astype(np.int32)))
         self.register_buffer("demand_pool", torch.from_numpy(profiles.demand_pool[split].astype(np.int32)))
         self.register_buffer("generation_pool", torch.from_numpy(profiles.generation_pool[split].astype(np.int32)))
-        self.register_buffer("demand_rows", self._pack("demand"))
-        self.register_buffer("generation_rows", self._pack("generation"))
+        for kind in _KINDS:
+            self.register_buffer(f"{kind}_rows", self._packed(kind))
         imports, exports = self._prices()
         training = profiles.split_of_step == split_code("train")  # no scale may tell what held-out weeks cost
         seen = imports[training] if training.any() else imports
@@ -186,6 +213,36 @@ class ProfileTable(nn.Module):
                 split_of_step=self.profiles.split_of_step,
             )  # fmt: skip
         return self._series[key]
+
+    def _name(self, kind: str) -> str:
+        """What tells the packed rows of a kind from all others: a digest of what they are made from."""
+        profiles, config = self.profiles, self.config
+        made_from = (kind, config.forecast.model_dump_json(), config.profiles.seed, self.edges, config.steps_per_day)
+        digest = blake2b(repr((made_from, self.actual(kind).shape)).encode())
+        for part in (self.actual(kind), profiles.block, profiles.split_of_step):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    def _packed(self, kind: str) -> Tensor:
+        """`_pack`, or what another table has of the same."""
+        name = self._names[f"{kind}_rows"]
+        rows = _SHARED.get(name)
+        if rows is None:
+            with torch.inference_mode(False):  # as it outlives one that may be under way
+                rows = _SHARED[name] = self._pack(kind)
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        def shared(x: dict[str, Any]) -> dict[str, Any]:
+            names = {key: name for key, name in self._names.items() if key in x and _SHARED.get(name) is x[key]}
+            return x | {key: _Once(name, x[key]) for key, name in names.items()}
+
+        return shared(self.__dict__) | {"_buffers": shared(self._buffers), "_series": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for x in (state, state["_buffers"]):
+            x |= {key: value.thing for key, value in x.items() if isinstance(value, _Once)}
+        super().__setstate__(state)
 
     def _pack(self, kind: str) -> Tensor:
         """[C · (T + MAX_WINDOW), 1 + W] float32: value now, forecast window means."""

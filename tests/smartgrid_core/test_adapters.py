@@ -78,7 +78,13 @@ class TestTorchRL:
     def make(self):
         from smartgrid_core.torchrl_env import SmartGridEnv
 
-        return lambda **kwargs: SmartGridEnv(**{"num_grids": 3, **SHORT, **kwargs})
+        return lambda **kwargs: SmartGridEnv(**{"num_grids": 3, "seed": 0, **SHORT, **kwargs})
+
+    def test_environments_without_a_seed_differ(self, make):
+        first, second = (make(seed=None).reset()["agents", "observation"] for _ in range(2))
+        assert not torch.equal(first, second)
+        same = [make(seed=3).reset()["agents", "observation"] for _ in range(2)]
+        assert torch.equal(*same)
 
     @pytest.mark.parametrize("info", [False, True])
     @pytest.mark.parametrize("scenario", ["community-5", "outage"])

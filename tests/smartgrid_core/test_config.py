@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from smartgrid_core import GridConfig, Simulator, list_scenarios
+from smartgrid_core.config import NetworkConfig
 from smartgrid_core.errors import InvalidConfigError
-from smartgrid_core.registry import ConfigError, validate_config
+from smartgrid_core.network import load_feeder
+from smartgrid_core.registry import ConfigError, overridden, validate_config
 from tests.smartgrid_core.communities import community, quick_profiles  # noqa: F401
 
 torch.set_num_threads(1)
@@ -126,6 +128,31 @@ def test_overrides_reach_inside() -> None:
     assert all(p.battery.capacity_kwh == (5.0, 8.0) for p in config.prosumers)
     assert [p.trade_kw[0] for p in config.prosumers] == [8, 8, 3, 8, 8]
     assert GridConfig.load("community-5").prosumers[0].battery.capacity_kwh == (10.0, 10.0)
+
+
+def test_overrides_reach_into_lists_and_tables_that_only_defaults_have() -> None:
+    fields = {"tariff.bands.1.import_eur_per_kwh": 0.5, "evaluation.seeds.0": 7, "tariff.co2_g_per_kwh.*": 50}
+    config, plain = GridConfig.load("community-5", **fields), GridConfig.load("community-5")
+    assert config.tariff.bands[1].import_eur_per_kwh == 0.5
+    assert config.tariff.bands[0] == plain.tariff.bands[0]
+    assert config.evaluation.seeds == (7, *plain.evaluation.seeds[1:])
+    assert set(config.tariff.co2_g_per_kwh) == {50.0}
+    bare = next(k for k, p in enumerate(plain.prosumers) if p.solar is None)
+    roof = overridden(plain, {f"prosumers.{bare}.solar.capacity_kwp": 5}).prosumers[bare].solar
+    assert roof is not None
+    assert roof.capacity_kwp == (5.0, 5.0)
+    with pytest.raises(ConfigError, match="'9' is not an index below 2"):
+        GridConfig.load("community-5", **{"tariff.bands.9.import_eur_per_kwh": 0.5})
+
+
+def test_the_generated_feeder_is_of_the_sizes_given() -> None:
+    fields = {"buses": 6, "v0_pu": 1.03, "transformer_kva": 160, "section_m": 80}
+    feeder, plain = load_feeder(NetworkConfig.model_validate(fields)), load_feeder(NetworkConfig(buses=6))
+    assert (feeder.v0_pu, plain.v0_pu) == (1.03, 1.0)
+    np.testing.assert_allclose(feeder.r_pu[1:], 2 * plain.r_pu[1:])  # cables of 40 m
+    assert feeder.rating_from_kva[0] == 160 != plain.rating_from_kva[0]
+    with pytest.raises(ValueError, match=r"section_m = 80 is of the generated feeder, and 'simbench:x' has its own"):
+        NetworkConfig(feeder="simbench:x", section_m=80)
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,11 @@ def test_wrong_inputs_say_what_was_expected() -> None:
         flow.solve(p.T, p.T)
     with pytest.raises(ValueError, match=r"impedance_scale has shape \[4, 14\], expected \[4\] or \[14, 4\]"):
         flow.solve(p.T[1:], p.T[1:], impedance_scale=torch.ones(4, 14))
+    for given in ({"p_kw": p.numpy()}, {"q_kvar": None}, {"islanded": np.zeros(4, dtype=bool)}):
+        with pytest.raises(ValueError, match=rf"{next(iter(given))} is a \w+: expected a tensor; torch.as_tensor"):
+            flow(**({"p_kw": p, "q_kvar": p} | given))
+    with pytest.raises(ValueError, match=r"p_kw is a ndarray: expected a tensor; torch.as_tensor"):
+        flow.solve(p.T[1:].numpy(), p.T[1:])
     with pytest.raises(ValueError, match="contains the slack bus 0"):
         PowerFlow(feeder, injection_buses=[0, 3])
     with pytest.raises(ValueError, match="names a bus twice"):

@@ -156,6 +156,20 @@ def test_both_changes_of_the_clock(tmp_path: Path, month_of_change: int, offset:
     assert steps[0] == (1 if month_of_change == 10 else 0)
 
 
+def test_stamps_with_an_offset_need_a_clock_for_tariffs_and_days(tmp_path: Path):
+    lines = _on_the_clock_of_berlin(datetime(2024, 6, 1, 22), 28, lambda moment: moment.isoformat())
+    with pytest.raises(ProfileError, match=r"value '2024-06-02T00:00:00\+02:00'.*set time_zone to the place's zone"):
+        _read(tmp_path, lines)
+    assert _read(tmp_path, lines, time_zone="UTC", split="all").start == np.datetime64("2024-06-02T00:00")
+    file = tmp_path / "load.csv"
+    fields = {"prosumers": [{"name": "home"}], "step_minutes": 60}
+    fields["profiles"] = {"source": "csv", "path": str(file), "hold_out": False}
+    with pytest.raises(ProfileError, match="set time_zone"):
+        load_profiles(GridConfig.model_validate(fields))
+    fields["profiles"]["time_zone"] = "Europe/Berlin"  # type: ignore[index]
+    assert load_profiles(GridConfig.model_validate(fields)).profiles.num_agents == 1
+
+
 def test_stamps_that_ignore_summer_time_are_explained(tmp_path: Path):
     spring = _lines(datetime(2024, 3, 20), 28, agents=("home",))
     with pytest.raises(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from smartgrid_core.profiles import synthetic
 from smartgrid_core.profiles.solar import (
     air_temperature_c,
     clear_sky_w_per_m2,
@@ -55,6 +57,27 @@ def test_columns_and_clouds_of_the_splits_are_disjoint(profiles: Profiles):
         assert not (sets[0] & sets[2])
         assert not (sets[1] & sets[2])
     assert len(np.unique(profiles.demand[:, 5000:6000], axis=0)) == len(profiles.demand)
+
+
+@pytest.mark.parametrize("homes", [2, 5, 12])
+def test_no_two_prosumers_of_an_episode_carry_copies_of_one_load(homes: int):
+    specs = [ProsumerProfileSpec(f"home {k}", "residential", 4000.0, 0.0) for k in range(homes)]
+    specs.insert(1, ProsumerProfileSpec("shop", "commercial", 9000.0, 0.0))
+    found = synthetic_profiles(specs, columns=(4, 2, 2))
+    assert found.groups.tolist() == [0, 1] + [0] * (homes - 1)
+    for split, pool in found.demand_pool.items():
+        for row in pool:
+            assert len(set(row)) == homes + 1, split
+        own = [set(pool[:, agent]) for agent in range(homes + 1) if agent != 1]
+        assert own.count(own[0]) == homes, "every column comes to every home"
+        assert own[0].isdisjoint(pool[:, 1])
+
+
+def test_of_more_prosumers_than_columns_as_few_as_can_be_share_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(synthetic, "MOST_CUSTOMERS", 4)
+    specs = [ProsumerProfileSpec(f"shop {k}", "commercial", 9000.0, 0.0) for k in range(10)]
+    for row in synthetic_profiles(specs, columns=(1, 1, 1)).demand_pool["test"]:
+        assert sorted(Counter(row.tolist()).values()) == [2, 2, 3, 3]
 
 
 def test_a_column_depends_on_nothing_but_its_name(profiles: Profiles):

@@ -30,8 +30,13 @@ def test_ansi_shows_every_agent(steps):
     assert "\x1b" not in text
 
 
-def test_ansi_says_islanded():
-    assert "ISLANDED" in drawn("ansi", "islanded").render()
+@pytest.mark.parametrize("steps", [0, 12])
+def test_ansi_says_islanded(steps):
+    text = drawn("ansi", "islanded", steps).render()
+    assert "ISLANDED" in text
+    assert "balanced" not in text
+    if steps == 0:  # later some are unserved
+        assert [line.split()[-1] for line in text.splitlines() if line.startswith("agent_")] == ["islanded"] * 5
 
 
 @pytest.mark.parametrize("scenario", ["community-5", "islanded", "suburb-40"])

@@ -154,6 +154,14 @@ def observation(
         for k, j in enumerate(c.prosumers[i].neighbours):
             net = 0.0 if j is None else (now.generation_kw[j] - now.demand_kw[j]) / scale[j]
             own[f"neighbour_{k}_soc"], own[f"neighbour_{k}_net"] = 0.0 if j is None else soc[j], net
+        for name, size in (
+            ("capacity", "capacity_kwh"),
+            ("charge_limit", "charge_kw"),
+            ("discharge_limit", "discharge_kw"),
+        ):
+            ranges = [getattr(p.battery, size) for p in config.prosumers]
+            if any(low != high for low, high in ranges):  # drawn per grid: nothing else tells of it
+                own[name] = getattr(c.prosumers[i], size) / scale[i]
         out.append({name: min(max(v, -10.0), 10.0) for name, v in (shared | own).items()})
     return out
 
