@@ -69,7 +69,10 @@ class Admission:
             return connection.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
         if origin in self.settings.origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # no address, such as http://[
+            return False
         scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
         host, port = _split(connection.headers.get("host", ""))
         # Behind a proxy that ends TLS the scheme here may be http; the names still have to agree.

@@ -35,7 +35,9 @@ class Archive:
     @classmethod
     def of(cls, settings: Settings, scenarios: Scenarios, policies: Policies) -> Archive:
         """The archive of the settings' folders; nothing is opened yet."""
-        uploads = Uploads(settings.data_dir / "data", settings.max_upload_bytes, settings.scenarios_dir)
+        uploads = Uploads(
+            settings.data_dir / "data", settings.max_upload_bytes, settings.uploads_max_bytes, settings.scenarios_dir
+        )
         return cls(
             recordings=RecordingStore(settings.data_dir / "recordings.sqlite", settings.recordings_max_bytes),
             jobs=JobQueue(settings.data_dir),

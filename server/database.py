@@ -17,6 +17,7 @@ from server.errors import ApiError
 
 WAL_LIMIT_BYTES = 16 << 20
 CREATE_ATTEMPTS = 100
+PAGES_A_STEP = 1000  # given back while others wait, some 50 ms
 
 
 class Layout(NamedTuple):
@@ -111,13 +112,38 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def used_bytes(db: sqlite3.Connection) -> int:
     """Size of what the file holds, free pages not counted."""
-    pages, free, size = (db.execute(f"PRAGMA {x}").fetchone()[0] for x in ("page_count", "freelist_count", "page_size"))
-    return (pages - free) * size
+    return file_bytes(db) - _pragma(db, "freelist_count") * _pragma(db, "page_size")
 
 
-def shrink(db: sqlite3.Connection) -> None:
-    """Give free pages back to the file system, at most 4,096 at a time."""
-    db.execute("PRAGMA incremental_vacuum(4096)").fetchall()
+def file_bytes(db: sqlite3.Connection) -> int:
+    """Size of the file, free pages counted."""
+    return _pragma(db, "page_count") * _pragma(db, "page_size")
+
+
+def shrink(db: sqlite3.Connection, steps: int | None = None) -> None:
+    """Give free pages back to the file system, all of them or those of so many steps. Not within a transaction.
+
+    Between two steps others have as long for themselves as the first took. Where one of them holds the file longer, the
+    rest stays free for the next time.
+    """
+    done, free = 0, _pragma(db, "freelist_count")
+    try:
+        while free > 0 and done != steps:
+            began, before = time.monotonic(), free
+            db.executescript(f"PRAGMA incremental_vacuum({PAGES_A_STEP})")  # execute() would free a single page
+            free, done = _pragma(db, "freelist_count"), done + 1
+            if free >= before:
+                break
+            if done != steps:
+                time.sleep(time.monotonic() - began)
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for nobody; it cuts the file off
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 def is_busy(error: sqlite3.Error) -> bool:

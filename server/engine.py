@@ -148,13 +148,17 @@ class Engine:
             raise ApiError(409, "conflict", message, details={"state": now.state, "run": now.run.model_dump()})
 
     def check_settings(self) -> None:
-        """Refuse a scenario or policy that the operator named and that cannot run; what is left out suits itself.
+        """Refuse a scenario, policy or checkpoint that the operator named and that cannot run; others suit themselves.
 
         Raises:
             ApiError: 404 or 422, there is none of a name, or they do not fit each other.
         """
+        checkpoint = None if self.settings.checkpoint is None else self.policies.entry(self.policies.default)
+        if checkpoint is not None and checkpoint.reason is not None:
+            raise ApiError(422, "invalid", f"{checkpoint.name}: {checkpoint.reason}", "checkpoint")
         if self.settings.scenario is not None or self.settings.policy is not None:
-            self._chosen(StartBody())
+            named = None if checkpoint is None or self.settings.policy is not None else checkpoint.name
+            self._chosen(StartBody(policy=named))
 
     def _check_names(self, body: StartBody) -> None:
         if body.scenario is not None:

@@ -67,10 +67,11 @@ class Policies:
         if operator is not None and operator not in shipped_policies():
             path = Path(operator).expanduser()
             folder = path if path.suffix in (".onnx", ".pt2") else find_checkpoint(path)
-            name = re.sub(r"[^A-Za-z0-9._-]", "-", path.resolve().name).lstrip("-._") or "policy"
-            if not (path.resolve().parent == runs.resolve() and path.is_dir()):
-                self._operator = (name if name not in CONTROLLERS else f"{name}-policy", folder)
-            self.default = name if self._operator is None else self._operator[0]
+            self.default = path.resolve().name
+            if path.resolve().parent != runs.resolve() or self._paths().get(self.default, ("", path))[0] != "run":
+                name = re.sub(r"[^A-Za-z0-9._-]", "-", self.default).lstrip("-._")[:100] or "policy"
+                self.default = name if name not in CONTROLLERS else f"{name}-policy"
+                self._operator = (self.default, folder)
         else:
             self.default = operator or next(iter(shipped_policies()), "self-consumption")
 

@@ -16,6 +16,8 @@ from smartgrid_core.links import build_links
 from smartgrid_core.registry import scenario_path
 from trainer.interface import Interface, interface_of
 
+KEPT = 64  # interfaces; the oldest goes first
+
 
 class Scenarios:
     """Finds scenarios by name; a saved one cannot take a shipped one's name.
@@ -26,7 +28,7 @@ class Scenarios:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._interfaces: dict[tuple[str, float], Interface] = {}
+        self._interfaces: dict[tuple[str, tuple[int, int] | None], Interface] = {}
         self._building = threading.Lock()
 
     def names(self) -> dict[str, str]:
@@ -63,20 +65,25 @@ class Scenarios:
             raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
 
     def interface(self, name: str) -> Interface:
-        """What a policy must fit; builds it where its links depend on its feeder, once.
+        """What a policy must fit; builds it where its links depend on its feeder, once for what its files say.
 
         Raises:
             ApiError: as `load`; 422, it cannot be built.
         """
-        key = (name, self.path(name).stat().st_mtime)
-        if key not in self._interfaces:
-            config = self.load(name)
-            try:
-                with self._building:
-                    self._interfaces[key] = self._interfaces.get(key) or _interface(config)
-            except (UserError, ImportError, OSError) as error:
-                raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
-        return self._interfaces[key]
+        config = self.load(name)
+        key = (config.model_dump_json(), _stamp(Path(config.network.feeder)))
+        found = self._interfaces.get(key)
+        if found is not None:
+            return found
+        try:
+            with self._building:
+                found = self._interfaces.get(key) or _interface(config)
+                self._interfaces[key] = found
+                if len(self._interfaces) > KEPT:
+                    del self._interfaces[next(iter(self._interfaces))]
+        except (UserError, ImportError, OSError) as error:
+            raise ApiError(422, "invalid", f"scenario {name!r}: {scrub(str(error))}", "scenario") from error
+        return found
 
     def summaries(self) -> list[dict[str, Any]]:
         """Name, source and a few facts of each; a faulty file has `fault` instead of facts."""
@@ -102,6 +109,15 @@ class Scenarios:
 def _topology(config: GridConfig) -> str:
     topology = config.links.topology
     return topology if isinstance(topology, str) else f"{len(topology)} pairs"
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What tells a changed file; None where there is none, as for a feeder that is no file."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _interface(config: GridConfig) -> Interface:

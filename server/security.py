@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,7 +28,6 @@ HEADERS = {
 PUBLIC = ("/web/", "/vendor/")  # the page, which asks people for the token
 SAFE = ("GET", "HEAD", "OPTIONS")
 UPLOADS = "/api/data/"
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Guard:

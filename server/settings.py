@@ -98,6 +98,8 @@ class Settings(BaseSettings):
         default=2 << 30, ge=1 << 20, description="Room for recordings; the oldest unpinned ones go first."
     )
 
+    uploads_max_bytes: int = Field(default=1 << 30, ge=1024, description="Room for uploaded CSV files together.")
+
     # How
     frame_hz: float = Field(default=30.0, gt=0, le=100, description="Frames a second a viewer gets at most.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="A status message goes out at least this often.")

@@ -20,7 +20,6 @@ class Snapshot:
     step: int = 0
     episode: int = 0
     sim_time: str | None = None
-    steps_per_s: float = 0.0
     speed: float | Literal["max"] = 10.0
     weights: Weights | None = None
     perturbations: tuple[Perturbation, ...] = ()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,19 @@ class Feed:
 
     @classmethod
     def find(cls, runs: Path, name: str | None) -> Feed:
-        """A run by name, or the newest.
+        """A run by name, or the newest. Reads the folder: not for the event loop.
 
         Raises:
             ApiError: 404, there is none.
+            OSError: the folder of runs cannot be read.
         """
         if name is not None and not re.match(NAME, name):
             raise ApiError(422, "invalid", f"run = {name[:80]!r}: expected the name of a run", "run")
-        found = {
-            p.name: (p / "config.json").stat().st_mtime
-            for p in (runs.iterdir() if runs.is_dir() else ())
-            if (p / "config.json").is_file() and re.match(NAME, p.name)
-        }
+        found: dict[str, float] = {}
+        for path in runs.iterdir() if runs.is_dir() else ():
+            with suppress(OSError):  # one that was just removed, or may not be read
+                if re.match(NAME, path.name) and (path / "config.json").is_file():
+                    found[path.name] = (path / "config.json").stat().st_mtime
         chosen = name if name is not None else max(found, key=lambda n: found[n], default=None)
         if chosen is None or chosen not in found:
             known = ", ".join(sorted(found, key=lambda n: -found[n])[:20]) or "none yet"

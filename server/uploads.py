@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import tomllib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +15,14 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from server.errors import ApiError
+from server.locks import FileLock
 from server.requests import NAME
 from smartgrid_core.errors import DataFileError, UserError
 from trainer.files import write_atomically
 
 Kind = Literal["load", "prices", "feeder"]
 NOUN = "expected the name of an uploaded file"
+ASIDE = ".upload-"  # begins the name of a folder for a file that comes in
 
 
 class DataFile(BaseModel):
@@ -56,16 +60,26 @@ class Uploads:
     Args:
         folder: NAME.csv and NAME.json; it need not exist.
         max_bytes: of one file.
+        cap_bytes: of all together.
         scenarios: folder of saved scenarios, which may use them.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, scenarios: Path):
-        self.folder, self.max_bytes, self.scenarios = folder, max_bytes, scenarios
+    def __init__(self, folder: Path, max_bytes: int, cap_bytes: int, scenarios: Path):
+        self.folder, self.max_bytes, self.cap_bytes, self.scenarios = folder, max_bytes, cap_bytes, scenarios
+        self._changing = threading.RLock()  # held from the check of a name to the file's being there, or gone
+        self._coming = 0  # bytes of files that are coming in; the event loop's own
+
+    def tidy(self) -> None:
+        """Remove what a server that was killed left half received."""
+        for aside in self.folder.glob(f"{ASIDE}*"):
+            with suppress(OSError):  # of another user, say
+                if aside.is_dir() and not FileLock(aside / "lock").is_held():
+                    shutil.rmtree(aside)
 
     def list(self) -> list[DataFile]:
         """Every file, by name."""
         files = []
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("[!.]*.json")):
             try:
                 files.append(DataFile.model_validate_json(path.read_bytes()))
             except (OSError, ValueError):  # half of a pair: uploading it again mends it
@@ -88,45 +102,86 @@ class Uploads:
         """Store a file while it comes in, check it, keep it if it is sound.
 
         Raises:
-            ApiError: 409, the name is taken; 413, too large; 422, faulty: `details` has row and column.
+            ApiError: 409, the name is taken; 413, too large; 422, faulty: `details` has row and column; 507, no room.
         """
-        if name == "upload":
-            raise ApiError(409, "conflict", "'upload' is a word of the API: choose another name", "name")
-        if not replace and self.path(name).exists():
-            message = f"there is a file {name!r} already: choose another name, or send replace=true"
-            raise ApiError(409, "conflict", message, "name")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".upload-"))
+        room = await run_in_threadpool(self._room, name, replace)
+        incoming, size = await run_in_threadpool(_Incoming, self.folder, name), 0
         try:
-            path, size = aside / f"{name}.csv", 0
-            with path.open("wb") as file:
-                async for part in body:
-                    size += len(part)
-                    if size > self.max_bytes:
-                        limit = f"at most {self.max_bytes / 2**20:.3g} MiB"
-                        raise ApiError(
-                            413, "too_large", f"the file is larger than allowed ({limit}): send a shorter span"
-                        )
-                    file.write(part)
+            async for part in body:
+                size, self._coming = size + len(part), self._coming + len(part)
+                if size > self.max_bytes:
+                    limit = f"at most {self.max_bytes / 2**20:.3g} MiB"
+                    raise ApiError(413, "too_large", f"the file is larger than allowed ({limit}): send a shorter span")
+                if self._coming > room:
+                    raise self._full()
+                await run_in_threadpool(incoming.file.write, part)
             if size == 0:
                 raise ApiError(422, "invalid", "the body is empty: send the CSV text as the body", "body")
-            about = await run_in_threadpool(inspect, path, options)
-            kept = DataFile(name=name, kind=options.kind, size_bytes=size, uploaded=path.stat().st_mtime, **about)
-            path.replace(self.path(name))
-            write_atomically(self.folder / f"{name}.json", kept.model_dump_json(indent=2).encode())
-            return kept
+            return await run_in_threadpool(self._keep, name, incoming, options, replace)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            self._coming -= size
+            await run_in_threadpool(incoming.end)
 
     def delete(self, name: str) -> None:
         """Remove a file; one that a saved scenario uses is refused."""
-        self.get(name)
-        users = [path.stem for path in self.scenarios.glob("*.toml") if self.path(name).name in _files(path)]
-        if users:
-            message = f"{name!r} is used by the scenario {', '.join(sorted(users))}: delete or change that first"
+        with self._changing:
+            if not self.path(name).exists():  # without its description, too
+                self.get(name)
+            users = [path.stem for path in self.scenarios.glob("*.toml") if self.path(name).name in _files(path)]
+            if users:
+                message = f"{name!r} is used by the scenario {', '.join(sorted(users))}: delete or change that first"
+                raise ApiError(409, "conflict", message, "name")
+            self._about(name).unlink(missing_ok=True)
+            self.path(name).unlink(missing_ok=True)
+
+    def _keep(self, name: str, incoming: _Incoming, options: Options, replace: bool) -> DataFile:
+        """Check what came in and give it its name."""
+        incoming.file.close()
+        about, stat = inspect(incoming.path, options), incoming.path.stat()
+        kept = DataFile(name=name, kind=options.kind, size_bytes=stat.st_size, uploaded=stat.st_mtime, **about)
+        with self._changing:
+            if stat.st_size > self._room(name, replace):
+                raise self._full()
+            incoming.path.replace(self.path(name))
+            write_atomically(self._about(name), kept.model_dump_json(indent=2).encode())
+        return kept
+
+    def _room(self, name: str, replace: bool) -> int:
+        """Bytes that a file of this name may have beside the others; raises `ApiError` where it may not have it."""
+        if name == "upload":
+            raise ApiError(409, "conflict", "'upload' is a word of the API: choose another name", "name")
+        if not replace and self._about(name).exists():  # a CSV without its description is a crash's, and nobody's
+            message = f"there is a file {name!r} already: choose another name, or send replace=true"
             raise ApiError(409, "conflict", message, "name")
-        (self.folder / f"{name}.json").unlink(missing_ok=True)
-        self.path(name).unlink(missing_ok=True)
+        with self._changing:
+            others = [path for path in self.folder.glob("*.csv") if path != self.path(name)]
+            return self.cap_bytes - sum(path.stat().st_size for path in others)
+
+    def _full(self) -> ApiError:
+        message = f"uploads would take more than the {self.cap_bytes / 2**20:.3g} MiB allowed together: delete some"
+        return ApiError(507, "uploads_full", message)
+
+    def _about(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+class _Incoming:
+    """A file that comes in, in a folder of its own that is locked as long as somebody receives it."""
+
+    def __init__(self, folder: Path, name: str):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._aside = Path(tempfile.mkdtemp(dir=folder, prefix=ASIDE))
+        self._lock = FileLock(self._aside / "lock")
+        self._lock.acquire()
+        self.path = self._aside / f"{name}.csv"
+        self.file = self.path.open("wb")
+
+    def end(self) -> None:
+        """Remove what has not become an upload."""
+        with suppress(OSError):  # what a full disk did not take is let go
+            self.file.close()
+        self._lock.release()
+        shutil.rmtree(self._aside, ignore_errors=True)
 
 
 def _files(scenario: Path) -> set[str]:

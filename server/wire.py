@@ -117,7 +117,7 @@ class Metrics(_Message):
     max_voltage_pu: float = Field(description="Highest voltage of an energised bus, p.u.")
     violations: int = Field(description="Energised buses outside the voltage band.")
     overloads: int = Field(description="Branches above their rating.")
-    converged: bool = Field(description="Whether the power flow has a solution; False is a voltage collapse.")
+    converged: bool = Field(description="Whether the power flow found a solution; False: a collapse, or close to one.")
     step_ms: float = Field(description="Wall time the step and its decision took, ms.")
 
 

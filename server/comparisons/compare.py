@@ -63,12 +63,8 @@ def _config(scenarios: Scenarios, name: str, days: float | None) -> GridConfig:
 
 
 def episode_seeds(config: GridConfig, seeds: list[int] | None, episodes: int) -> list[int]:
-    """The seeds asked for, or the scenario's, cut or continued to the number of episodes."""
-    if seeds is not None:
-        return seeds
-    listed = list(config.evaluation.seeds)
-    after = max(listed, default=0) + 1
-    return [*listed, *range(after, after + episodes)][:episodes]
+    """The seeds asked for, or so many of the scenario's."""
+    return config.evaluation.first(episodes) if seeds is None else seeds
 
 
 def _scenario(config: GridConfig, work: Mapping[str, Any], policies: Policies, listener: _Listener) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class JobQueue:
                 if "progress" not in said:
                     outcome = said
                 elif time.monotonic() - stored > REPORT_S:
-                    self.store.report(name, said["progress"], said["message"])
+                    self._report(name, said["progress"], said["message"])
                     stored = time.monotonic()
         except BrokenPipeError:
             pass  # it ended before it read: its exit code is told below
@@ -170,6 +170,13 @@ class JobQueue:
                 self._cancelled.discard(name)
         if not cancelled:
             self._settle(name, outcome, code)
+
+    def _report(self, name: str, progress: float, message: str) -> None:
+        """Store how far a job is; where the file fails it goes on all the same."""
+        try:
+            self.store.report(name, progress, message)
+        except ApiError as error:
+            log.warning("jobs: %s", error.message)
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the process, which has closed its output; kill it if it lingers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import time
 import zlib
@@ -16,8 +15,8 @@ from pydantic import BaseModel, Field
 
 from server.database import Layout, connect, explaining, shrink, transaction
 from server.errors import ApiError, ErrorDetail
+from server.ids import new_id
 
-JOB_ID = r"^\d{8}-\d{6}-[0-9a-f]{8}$"
 KEPT = 200  # jobs that are over; the oldest go first
 WAITING = 20  # jobs that may wait
 
@@ -87,7 +86,7 @@ class JobStore:
             ApiError: too many wait.
         """
         now = time.time()
-        name = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(4)
+        name = new_id(now)
         with self._open() as db, transaction(db):
             (waiting,) = db.execute("SELECT count(*) FROM job WHERE state = 'queued'").fetchone()
             if waiting >= WAITING:

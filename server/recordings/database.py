@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from server.database import Layout, shrink, transaction
+from server.database import Layout, transaction
 
 TABLES = """
 CREATE TABLE recording (
@@ -51,9 +51,8 @@ LAYOUT = Layout("recordings", version=1, application_id=0x53474D52, tables=TABLE
 
 
 def delete_recording(db: sqlite3.Connection, number: int) -> None:
-    """Remove a recording with all its frames and give the room back."""
+    """Remove a recording with all its frames; the room is the file's until it is shrunk."""
     with transaction(db):
         for table in ("chunk", "event"):
             db.execute(f"DELETE FROM {table} WHERE recording = ?", (number,))
         db.execute("DELETE FROM recording WHERE number = ?", (number,))
-    shrink(db)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
+from server.csv_cells import cell
 from server.errors import ApiError
 from server.recordings.store import Chunk, RecordingStore, parsed
 from smartgrid_core.extras import MissingExtraError, require
@@ -37,21 +38,15 @@ def csv_text(store: RecordingStore, name: str, table: Table, first: int, end: in
     columns: list[str] | None = None
     for chunk in store.chunks(name, first, end):
         text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
         for row in rows(name, chunk, table):
             if columns is None:
                 columns = list(row)
-                csv.writer(text, lineterminator="\n").writerow(columns)
-            csv.writer(text, lineterminator="\n").writerow([_cell(row.get(column)) for column in columns])
+                writer.writerow(columns)
+            writer.writerow([cell(row.get(column)) for column in columns])
         yield text.getvalue().encode()
     if columns is None:
         yield (",".join(_HEAD) + "\n").encode()
-
-
-def _cell(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula: names come from scenarios anybody may have written."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
 
 
 def json_text(store: RecordingStore, name: str, first: int, end: int | None) -> Iterator[bytes]:

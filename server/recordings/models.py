@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-RECORDING_ID = r"^\d{8}-\d{6}-[0-9a-f]{8}$"
-
 State = Literal["recording", "complete", "interrupted"]
 
 

@@ -7,7 +7,6 @@ and the run goes on.
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from server.database import explained, is_busy
 from server.errors import ApiError
+from server.ids import new_id
 from server.recordings.database import LAYOUT
 from server.recordings.writing import Batch, RecordingWriter, Taken
 from server.sinks import LiveFrame
@@ -117,7 +117,7 @@ class Recorder:
     def begin(self, run: RunAbout) -> str:
         """Begin a recording, ending the one before; returns its id."""
         now = time.time()
-        name = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(4)
+        name = new_id(now)
         with self._wake:
             self._status = RecorderStatus("recording", name, 0, 0, None)
             self._queue.append(_Begin(name, run, now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from server.database import connect, explaining, transaction, used_bytes
+from server.database import connect, explaining, shrink, transaction, used_bytes
 from server.errors import ApiError
 from server.recordings.database import LAYOUT, delete_recording
 from server.recordings.models import (
@@ -26,6 +26,7 @@ from server.recordings.models import (
 )
 
 PAGE_BYTES = 8 << 20  # a page of frames ends after this much JSON, whatever was asked for
+STRETCH, STRETCH_BYTES = 64, 4 << 20  # chunks, and bytes of them, read from the file at a time
 
 
 class Chunk(NamedTuple):
@@ -88,12 +89,13 @@ class RecordingStore:
         return self.get(name)
 
     def delete(self, name: str) -> None:
-        """Remove a recording; the one being written is refused."""
+        """Remove a recording and give its room back; the one being written is refused."""
         with self._open() as db:
             number = _found(db, name)["number"]
             if name == self.live():
                 raise ApiError(409, "conflict", f"recording {name} is being written: stop the run first")
             delete_recording(db, number)
+            shrink(db)
 
     def events(self, name: str, kind: str | None = None, offset: int = 0, limit: int = 1000) -> EventList:
         """A page of its events."""
@@ -138,36 +140,32 @@ class RecordingStore:
         """
         with self._open() as db:
             number = _found(db, name)["number"]
-        at = first
-        while end is None or at < end:
-            chunk = self._chunk(name, number, at)
-            if chunk is None:
-                return
-            skip = max(at - chunk.first, 0)
-            stop = len(chunk.frames) if end is None else min(len(chunk.frames), end - chunk.first)
-            if stop > skip:
-                yield Chunk(chunk.first + skip, chunk.frames[skip:stop])
-            at = chunk.first + len(chunk.frames)
+        at, end, count = first, 2**63 - 1 if end is None else end, 1
+        while rows := self._stretch(number, at, end, count):
+            for row in rows:
+                chunk = _unpacked(name, row)
+                skip = max(at - chunk.first, 0)
+                yield Chunk(chunk.first + skip, chunk.frames[skip : end - chunk.first])
+                at = chunk.first + len(chunk.frames)
+            count = min(2 * count, STRETCH)  # who asks for a single chunk gets no more read
 
-    def _chunk(self, name: str, number: int, at: int) -> Chunk | None:
-        """The chunk that holds frame `at`, or else the next one."""
+    def _stretch(self, number: int, at: int, end: int, count: int) -> Sequence[sqlite3.Row]:
+        """Chunks as they lie in the file, from that of frame `at`, or else the next one, on; none after the last."""
+        found, size = [], 0
         with self._open() as db:
-            row = db.execute(
-                "SELECT first, frames, data FROM chunk WHERE recording = ? AND first + frames > ? "
+            cursor = db.execute(
+                "SELECT first, frames, data, length(data) AS size FROM chunk "
+                "WHERE recording = ? AND first + frames > ? AND first < ? "
                 "AND first >= coalesce((SELECT max(first) FROM chunk WHERE recording = ? AND first <= ?), 0) "
-                "ORDER BY first LIMIT 1",
-                (number, at, number, at),
-            ).fetchone()
-        if row is None:
-            return None
-        where = f"frames {row['first']} to {row['first'] + row['frames'] - 1}"
-        try:
-            frames = zlib.decompress(row["data"]).split(b"\n")
-        except (zlib.error, TypeError):
-            raise _damaged(name, where) from None
-        if len(frames) != row["frames"]:
-            raise _damaged(name, where)
-        return Chunk(row["first"], frames)
+                "ORDER BY first LIMIT ?",
+                (number, at, end, number, at, count),
+            )
+            for row in cursor:
+                found.append(row)
+                size += row["size"]
+                if size >= STRETCH_BYTES:
+                    break
+        return found
 
     def seek(
         self, name: str, *, step: int | None = None, sim_time: str | None = None, elapsed_s: float | None = None
@@ -226,7 +224,8 @@ class RecordingStore:
 
 
 _SUMMARY = """SELECT number, id, name, pinned, scenario, policy, seed, started, ended, end_reason, first, next, bytes,
-dropped, (SELECT max(last_wall) FROM chunk WHERE recording = number) AS last_wall FROM recording"""
+dropped, (SELECT last_wall FROM chunk WHERE recording = number ORDER BY first DESC LIMIT 1) AS last_wall
+FROM recording"""
 
 
 def _found(db: sqlite3.Connection, name: str) -> sqlite3.Row:
@@ -234,6 +233,17 @@ def _found(db: sqlite3.Connection, name: str) -> sqlite3.Row:
     if row is None:
         raise ApiError(404, "not_found", f"there is no recording {name!r}: GET /api/recordings lists them")
     return row
+
+
+def _unpacked(name: str, row: sqlite3.Row) -> Chunk:
+    where = f"frames {row['first']} to {row['first'] + row['frames'] - 1}"
+    try:
+        frames = zlib.decompress(row["data"]).split(b"\n")
+    except (zlib.error, TypeError):
+        raise _damaged(name, where) from None
+    if len(frames) != row["frames"]:
+        raise _damaged(name, where)
+    return Chunk(row["first"], frames)
 
 
 def _damaged(name: str, what: str) -> ApiError:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from server.database import connect, is_busy, shrink, transaction, used_bytes
+from server.database import connect, file_bytes, is_busy, shrink, transaction, used_bytes
 from server.errors import ApiError
 from server.recordings.database import LAYOUT, delete_recording
 from server.recordings.events import EventDetector
@@ -143,10 +143,11 @@ class RecordingWriter:
                 f"the disk has {free >> 20} MiB left, at least {self.min_free_bytes >> 20} are kept free: make room"
             )
             raise ApiError(507, "disk_full", message)
-        if used_bytes(self._db) <= self.cap_bytes:
-            return
         try:
-            self._drop_down_to_goal()
+            if used_bytes(self._db) > self.cap_bytes:
+                self._drop_down_to_goal()
+            if file_bytes(self._db) > self.cap_bytes:  # what is dropped is written over, unless the cap was lowered
+                shrink(self._db, steps=1)
         except sqlite3.OperationalError as error:
             if not is_busy(error):  # somebody else writes: there is another chance after the next batch
                 raise
@@ -184,7 +185,6 @@ class RecordingWriter:
             self._db.execute(
                 "UPDATE recording SET first = ?, bytes = bytes - ? WHERE number = ?", (first, size, self._number)
             )
-        shrink(self._db)
         return True
 
     def end(self, reason: str, wall: float) -> None:

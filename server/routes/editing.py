@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from server.context import Part, Shared
+from server.context import Context, Part, Shared
 from server.errors import ApiError
 from server.requests import NAME
 from server.scenario_editing import Checked, SaveRequest, ScenarioDraft, ScenarioSource
@@ -80,7 +83,8 @@ async def upload(
     """Keep a CSV file, sent as the body, if it is sound.
 
     load: timestamp, agent, demand_kw, generation_kw. prices: timestamp, import_eur_per_kwh, export_eur_per_kwh.
-    feeder: a row a branch. 413, too large; 422, faulty: the message and `details` name row and column.
+    feeder: a row a branch. 413, too large; 422, faulty: the message and `details` name row and column; 507, the room
+    for uploads is used up.
     """
     media_type = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if media_type not in CSV_TYPES:
@@ -90,6 +94,13 @@ async def upload(
     return await shared.archive.uploads.receive(name, request.stream(), options, replace)
 
 
+@asynccontextmanager
+async def _lifespan(context: Context) -> AsyncIterator[None]:
+    """Begin without what a server that was killed left of uploads."""
+    await asyncio.to_thread(context.archive.uploads.tidy)
+    yield
+
+
 router.include_router(scenarios)
 router.include_router(data)
-PART = Part(router)
+PART = Part(router, _lifespan)

@@ -13,7 +13,8 @@ from server.comparisons.models import ComparisonRequest, ComparisonResult, Scala
 from server.comparisons.tables import Table, comparison_csv, scalability_csv
 from server.context import Context, Part, Shared
 from server.errors import ApiError
-from server.jobs.store import JOB_ID, Job, JobList, Kind
+from server.ids import ID
+from server.jobs.store import Job, JobList, Kind
 from server.policies import misfit
 from server.routes.downloads import attachment, content
 from trainer.evaluate import GRID_ONLY
@@ -21,7 +22,7 @@ from trainer.evaluate import GRID_ONLY
 router = APIRouter(prefix="/api")
 comparisons = APIRouter(prefix="/comparisons", tags=["comparisons"])
 scalability = APIRouter(prefix="/scalability", tags=["scalability"])
-Id = Annotated[str, Path(alias="job_id", pattern=JOB_ID, description="Id of a job.")]
+Id = Annotated[str, Path(alias="job_id", pattern=ID, description="Id of a job.")]
 Offset = Annotated[int, Query(ge=0, lt=2**31, description="How many to pass over.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to return.")]
 Format = Annotated[Literal["csv", "json"], Query(description="Kind of file.")]

@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, StreamingResponse
 
 from server.context import Context, Part, Shared
+from server.ids import ID
 from server.recordings import Recorder, export
 from server.recordings.events import EventKind
 from server.recordings.models import (
-    RECORDING_ID,
     EventList,
     FramePage,
     Position,
@@ -33,7 +33,7 @@ from server.routes.downloads import attachment, content, streamed
 
 main = APIRouter(prefix="/api", tags=["recordings"])
 router = APIRouter(prefix="/recordings")
-Id = Annotated[str, Path(alias="recording_id", pattern=RECORDING_ID, description="Id of a recording.")]
+Id = Annotated[str, Path(alias="recording_id", pattern=ID, description="Id of a recording.")]
 Number = Annotated[int, Field(ge=0, lt=2**53)]
 First = Annotated[Number | None, Query(description="Number of the first frame; none: the oldest there is.")]
 End = Annotated[Number | None, Query(description="Number before which to stop; none: all there are.")]

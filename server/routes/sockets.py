@@ -124,11 +124,13 @@ async def training(socket: WebSocket, shared: Shared) -> None:
     with suppress(sessions.Closed):
         async with sessions.admitted(socket, shared, (SCHEMA,)):
             try:
-                feed = training_feed.Feed.find(shared.settings.runs_dir, socket.query_params.get("run"))
-            except ApiError as error:
-                message = Error(type="error", id=None, command=None, error=error.body()["error"]).model_dump()
+                run = socket.query_params.get("run")
+                feed = await asyncio.to_thread(training_feed.Feed.find, shared.settings.runs_dir, run)
+            except (ApiError, OSError) as error:
+                api = as_api_error(error)
+                message = Error(type="error", id=None, command=None, error=api.body()["error"]).model_dump()
                 await socket.send_text(orjson.dumps(message).decode())
-                await sessions.close(socket, sessions.NO_SUCH_RUN, error.message)
+                await sessions.close(socket, sessions.NO_SUCH_RUN, api.message)
                 raise sessions.Closed from None
             await _follow(socket, shared, feed)
 

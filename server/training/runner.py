@@ -46,9 +46,9 @@ class TrainingRunner:
     def __init__(self, data: Path, runs: Path, scenarios: Scenarios, policies: Policies):
         self.runs, self.scenarios, self.policies = runs, scenarios, policies
         self._state_file, self._lock_file = data / "training.json", data / "training.lock"
+        self._stop_file = data / "training.stop"  # somebody asked the training to end, from whichever server
         self._mutex = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = False
 
     # What there is --------------------------------------------------------------------------------------
 
@@ -60,18 +60,22 @@ class TrainingRunner:
         folder = self.runs / about["run"]
         now = latest(folder)
         known = {key: about.get(key) for key in ("run", "scenario", "algorithm", "started", "ended", "exit_code")}
+        state, log = self._state(about), _tail(folder / "train.log", lines)
+        if state == "failed" and known["exit_code"] == -signal.SIGKILL:
+            log.append("the training's process was killed (out of memory?): make it smaller, or resume the run")
         return TrainingStatus(
-            **known, state=self._state(about), detached=about["detached"], log=_tail(folder / "train.log", lines),
+            **known, state=state, detached=about["detached"], log=log,
             **{key: now[key] for key in ("iteration", "iterations", "progress", "score")},
         )  # fmt: skip
 
     def _state(self, about: Mapping[str, Any]) -> State:
         if self._running():
-            return "stopping" if self._stopping else "running"
+            return "stopping" if self._stop_file.exists() else "running"
         code = self._about_exit(about)
-        if code is None:
-            return "stopped" if self._stopping else "interrupted"  # its end is not written down, or never will be
-        return "finished" if code == 0 else "stopped" if code in (130, -signal.SIGINT, -signal.SIGKILL) else "failed"
+        if code is None:  # its end is not written down, or never will be
+            return "stopped" if self._stop_file.exists() else "interrupted"
+        by_force = code == -signal.SIGKILL and self._stop_file.exists()  # the system, short of memory, kills likewise
+        return "finished" if code == 0 else "stopped" if code in (130, -signal.SIGINT) or by_force else "failed"
 
     def _about_exit(self, about: Mapping[str, Any]) -> int | None:
         """Exit code of the last training; it may have been written since `about` was read."""
@@ -116,6 +120,7 @@ class TrainingRunner:
                 known = "there is no run to resume" if request.resume else "there is a run of this name already"
                 raise ApiError(409, "conflict", f"{known}: {name!r}", "name")
             folder.mkdir(parents=True, exist_ok=True)
+            self._stop_file.unlink(missing_ok=True)
             self._spawn(command, folder, request.detached)
             about = {
                 "run": name, "scenario": request.scenario, "algorithm": request.algorithm, "started": time.time(),
@@ -170,7 +175,6 @@ class TrainingRunner:
         whole = [sys.executable, "-m", "server.training.process", *([DETACHED] if detached else [])]
         whole += [str(self._lock_file.absolute()), *command]
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "120", "TERM": "dumb"}
-        self._stopping = False
         with (folder / "train.log").open("ab") as out:
             self._process = subprocess.Popen(
                 whole, stdin=subprocess.DEVNULL if detached else subprocess.PIPE, stdout=out, stderr=out,
@@ -205,12 +209,18 @@ class TrainingRunner:
         if not self._running():
             raise ApiError(409, "conflict", "no training runs")
         pid = self._pid()
-        self._stopping = True
+        self._note_stop()
         if pid is not None:
             _signal(pid, signal.SIGKILL if kill else signal.SIGINT, group=kill)
             if not kill:
                 threading.Thread(target=self._kill_later, args=(pid,), daemon=True).start()
         return self.status()
+
+    def _note_stop(self) -> None:
+        try:
+            self._stop_file.touch()
+        except OSError as error:
+            log.warning("training.stop cannot be written: %s", error)
 
     def _pid(self) -> int | None:
         if self._process is not None:
@@ -231,6 +241,7 @@ class TrainingRunner:
         process = self._process
         if process is None or process.stdin is None:  # none, or a detached one
             return
+        self._note_stop()
         with contextlib.suppress(OSError):
             process.stdin.close()
         try:

@@ -226,6 +226,19 @@ def test_jobs_are_cancelled_waiting_and_running(queue: JobQueue) -> None:
     assert queue.store.list("comparison").total == 2
 
 
+def test_progress_that_cannot_be_stored_ends_no_job(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def report(name: str, *_progress: object) -> None:
+        told.append(name)
+        raise ApiError(503, "jobs_unavailable", "the file of jobs is locked by another process")
+
+    monkeypatch.setattr(queue.store, "report", report)
+    name = queue.submit("comparison", {}, {"do": "work"}).id
+    assert over(queue, name) == "done"
+    assert told == [name]
+
+
 def test_jobs_outlive_their_server(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     first = JobQueue(folder, (sys.executable, "-c", FAKE))

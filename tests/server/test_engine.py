@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ from server.settings import Settings
 from server.sinks import LiveFrame
 from server.wire import RunInfo
 from tests.server.serving import write_scenario
+from trainer.runs import shipped_policies
 
 
 class Recorder:
@@ -70,6 +72,27 @@ def run(folder: Path, test: Callable[[Context], Coroutine[Any, Any, None]]) -> N
             await context.engine.close()
 
     asyncio.run(whole())
+
+
+def test_a_checkpoint_that_cannot_run_is_refused_at_the_start(folder: Path) -> None:
+    write_scenario(folder / "data" / "scenarios")
+    run = folder / "runs" / "mine" / "checkpoints" / "best"
+    shutil.copytree(shipped_policies()["community-5"], run)
+
+    def check(**settings: Any) -> None:
+        named = {"data_dir": folder / "data", "runs_dir": folder / "runs", "checkpoint": str(folder / "runs" / "mine")}
+        make_context(Settings(**named | settings)).engine.check_settings()
+
+    check()
+    check(scenario="community-5")
+    check(scenario="tiny", policy="self-consumption")
+    with pytest.raises(ApiError, match="num_agents = 5; tiny has 3"):
+        check(scenario="tiny")
+    about = run / "about.json"
+    about.write_text(about.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(ApiError, match="mine: checkpoint format 1") as caught:
+        check()
+    assert caught.value.field == "checkpoint"
 
 
 TINY = StartBody(scenario="tiny", policy="self-consumption", speed="max", days=1)

@@ -104,6 +104,24 @@ def test_the_operator_may_give_a_path(folder: Path) -> None:
         Policies(folder, str(folder / "nothing"))
 
 
+def test_a_checkpoint_among_the_runs_that_is_no_listed_run_is_the_operators(folder: Path) -> None:
+    """The folder of several seeds, names of another form, and a run that is called like a shipped policy."""
+    make_run(folder / "many", "seed-3")
+    make_run(folder / "many", "seed-4")
+    (folder / "many" / "seeds.json").write_text('{"best": "seed-4"}')
+    for name in ("my run", "a+b", "community-5", "x" * 130, "idle"):
+        make_run(folder, name)
+    for name, listed, source in (
+        ("many", "many", "operator"), ("my run", "my-run", "operator"), ("x" * 130, "x" * 100, "operator"),
+        ("idle", "idle-policy", "operator"), ("a+b", "a+b", "run"), ("community-5", "community-5", "run"),
+    ):  # fmt: skip
+        policies = Policies(folder, str(folder / name))
+        entry = policies.entry(policies.default)
+        assert (entry.name, entry.source, entry.reason) == (listed, source, None)
+        assert policies.load(policies.default).kind == "policy"
+    assert Policies(folder, str(folder / "many")).weights("many") == folder / "many" / "seed-4" / "checkpoints" / "best"
+
+
 def test_what_fits_what(folder: Path) -> None:
     write_scenario(folder, "tiny")
     write_scenario(folder, "wide", agents=120, days=2, buses=10)
@@ -128,6 +146,29 @@ def test_a_saved_scenario_cannot_take_a_shipped_name_and_a_faulty_one_says_why(f
     faulty = next(s for s in scenarios.summaries() if s["name"] == "faulty")
     assert "prosumers: required but missing" in faulty["fault"]
     assert str(folder) not in faulty["fault"]
+
+
+def test_what_a_policy_must_fit_follows_a_change_of_a_base_and_of_a_feeder(folder: Path) -> None:
+    write_scenario(folder, "tiny", agents=4)
+    (folder / "child.toml").write_text('base = "tiny.toml"\n')
+    feeder = "from_bus,to_bus,r_ohm,x_ohm,rating_a\n" + "".join(f"b{k},b{k + 1},0.1,0.1,100\n" for k in range(4))
+    (folder / "feeder.csv").write_text(feeder)
+    write_scenario(folder, "other", agents=4)
+    text = (folder / "other.toml").read_text().replace("buses = 6", 'feeder = "feeder.csv"')
+    near = '[links]\ntopology = "nearest:1"\n'
+    (folder / "near.toml").write_text(text + near)
+    scenarios = Scenarios(folder)
+    assert scenarios.interface("child").num_agents == 4
+    write_scenario(folder, "tiny", agents=5)
+    assert scenarios.interface("child").num_agents == 5, "it is as its base is now"
+    before = scenarios.interface("near")
+    assert scenarios.interface("near") is before
+    (folder / "feeder.csv").write_text(feeder + "b4,b5,0.1,0.1,100\n")
+    assert scenarios.interface("near") is not before
+    for days in range(1, 80):
+        (folder / "child.toml").write_text(f'base = "tiny.toml"\nepisode_days = {days}\n')
+        scenarios.interface("child")
+    assert len(scenarios._interfaces) <= 64
 
 
 def test_a_policy_whose_hold_is_no_multiple_of_a_step_does_not_fit(tmp_path: Path) -> None:

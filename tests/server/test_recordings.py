@@ -154,6 +154,59 @@ def test_pin_rename_delete(make: Make, path: Path) -> None:
         store.get(name)
 
 
+def padded(path: Path, name: str, mib: int) -> str:
+    """A recording with this much more in it."""
+    with sqlite3.connect(path) as db:
+        (number,) = db.execute("SELECT number FROM recording WHERE id = ?", (name,)).fetchone()
+        for k in range(mib):
+            db.execute("INSERT INTO chunk VALUES (?, ?, 1, 0, '', 0, ?)", (number, 10_000 + k, os.urandom(1 << 20)))
+    return name
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_deleting_makes_the_file_smaller(make: Make, path: Path, store: RecordingStore, live: bool) -> None:
+    """Whether or not the recorder holds the file open; it can write meanwhile."""
+    recorder = make(cap_bytes=CAP)
+    kept, large = (recorded(recorder, [frame(step) for step in range(64)]) for _ in range(2))
+    padded(path, large, 20)
+    if live:
+        recorder.begin(RUN)
+        recorder.frame(frame(0))
+        until(lambda: recorder.status.written == 1)
+    store.delete(large)
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert path.stat().st_size < 1 << 20
+    assert len(store.page(kept, 0, 100)[1]) == 64
+    if live:
+        recorder.frame(frame(1))
+        until(lambda: recorder.status.written == 2)
+
+
+def test_what_is_deleted_beside_a_reader_goes_later(make: Make, path: Path, store: RecordingStore) -> None:
+    first, second = (padded(path, recorded(make(), [frame(0)]), 4) for _ in range(2))
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM chunk").fetchone()
+    store.delete(first)
+    reader.close()
+    store.delete(second)
+    assert path.stat().st_size < 1 << 20
+
+
+def test_a_lower_cap_makes_the_file_smaller(make: Make, path: Path) -> None:
+    for _ in range(3):
+        padded(path, recorded(make(cap_bytes=CAP), [frame(0)]), 6)
+    recorder = make(cap_bytes=8 << 20)
+    recorder.begin(RUN)
+
+    def has_shrunk() -> bool:
+        recorder.frame(frame(0))
+        return path.stat().st_size <= 8 << 20
+
+    until(has_shrunk)
+
+
 def test_the_oldest_unpinned_recordings_make_room(make: Make, path: Path) -> None:
     noise = [frame(step, agents=40, name=os.urandom(200).hex()) for step in range(256)]
     recorder = make()
@@ -322,6 +375,43 @@ def test_export(make: Make, store: RecordingStore) -> None:
     whole = json.loads(b"".join(export.json_text(store, name, 5, 8)))
     assert [one["step"] for one in whole["frames"]] == [5, 6, 7]
     assert whole["recording"]["id"] == name
+
+
+def test_chunks_are_read_in_stretches(
+    make: Make, path: Path, store: RecordingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few connections for many chunks, none open between them, and the same frames from wherever one begins."""
+    recorder = make()
+    name = recorder.begin(RUN)
+    for step in range(300):
+        recorder.frame(frame(step))
+        if step % 3 == 0:
+            until(lambda step=step: recorder.status.written == step + 1)
+    until(lambda: recorder.status.written == 300)
+    recorder.end()
+    until(lambda: recorder._writer is None)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT count(*) FROM chunk").fetchone()[0] >= 100
+    opened, real = [], store._open
+    monkeypatch.setattr(store, "_open", lambda: opened.append(1) or real())
+    for first, end in ((0, None), (0, 300), (1, 299), (150, 151), (299, 300), (7, 8), (300, None), (20, 20)):
+        steps = [json.loads(payload)["step"] for chunk in store.chunks(name, first, end) for payload in chunk.frames]
+        assert steps == list(range(first, 300 if end is None else end))
+    opened.clear()
+    reading = store.chunks(name)
+    next(reading)
+    with sqlite3.connect(path, timeout=0.1) as db:
+        assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "nobody reads between two chunks"
+    assert sum(len(chunk.frames) for chunk in reading) < 300
+    assert len(opened) < 12
+
+
+def test_the_end_of_an_interrupted_recording_is_its_last_commit(make: Make, path: Path, store: RecordingStore) -> None:
+    name = recorded(make(), [frame(step) for step in range(600)])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE recording SET ended = NULL")
+        last = db.execute("SELECT max(last_wall) FROM chunk").fetchone()[0]
+    assert (store.get(name).state, store.get(name).ended) == ("interrupted", last)
 
 
 def test_parquet(make: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_without_the_token_nothing_is_said(guarded: Serving) -> None:
 
 
 def test_pages_of_other_origins_may_not_connect(guarded: Serving) -> None:
-    for origin in ("https://evil.example", "null", "https://localhost:1"):
+    for origin in ("https://evil.example", "null", "https://localhost:1", "http://[", "http://localhost:x"):
         with pytest.raises(InvalidStatus) as refused:
             guarded.connect(additional_headers=guarded.headers, origin=origin)
         assert refused.value.response.status_code == 403
@@ -133,7 +133,7 @@ def test_names_that_are_not_ours_are_refused(server: Serving) -> None:
 
 
 def test_pages_elsewhere_cannot_post_to_a_local_server(server: Serving) -> None:
-    for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+    for headers in ({"origin": "http://evil.example"}, {"origin": "http://["}, {"sec-fetch-site": "cross-site"}):
         assert server.http("POST", "/api/simulation/stop", headers=headers).status_code == 403
     assert server.http("POST", "/api/simulation/stop", headers={"origin": server.base}).status_code == 200
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from server.app import create_app
 from server.errors import ApiError
+from server.settings import Settings
 from server.training_feed import Feed
 from tests.server.serving import Serving, close_code, receive, until, valid
 
@@ -71,6 +75,47 @@ def test_runs_are_found_by_name_only(folder: Path) -> None:
     assert Feed.find(folder / "runs", None).run == "a"
     with pytest.raises(ApiError, match="none yet"):
         Feed.find(folder / "nothing", None)
+
+
+def test_a_run_that_may_not_be_read_hides_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut, stat = write_run(folder, "shut"), Path.stat
+    write_run(folder, "open")
+
+    def refused(self: Path, **options: Any) -> Any:
+        if shut in self.parents:
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert Feed.find(folder, None).run == "open"
+    with pytest.raises(ApiError, match="there are open"):
+        Feed.find(folder, "shut")
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shut(self: Path) -> Any:
+        with pytest.raises(RuntimeError):  # it is not read on the event loop
+            asyncio.get_running_loop()
+        raise PermissionError(13, "Permission denied", str(self))
+
+    app = create_app(Settings(data_dir=folder / "data", runs_dir=folder))  # type: ignore[call-arg]
+    monkeypatch.setattr(Path, "iterdir", shut)
+    scope = {
+        "type": "websocket", "scheme": "ws", "path": "/ws/training", "query_string": b"", "subprotocols": [],
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 9),
+    }  # fmt: skip
+    sent: list[dict[str, Any]] = []
+
+    async def connected() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, connected, send))
+    error = valid(json.loads(sent[1]["text"]))["error"]
+    assert (error["code"], sent[2]["code"]) == ("no_access", 4404)
+    assert str(folder) not in error["message"]
 
 
 def test_a_viewer_follows_a_run(server: Serving) -> None:

@@ -22,7 +22,7 @@ from server.locks import FileLock
 from server.policies import Policies
 from server.scenarios import Scenarios
 from server.training import runner as module
-from server.training.models import TrainingRequest
+from server.training.models import TrainingRequest, TrainingStatus
 from server.training.runner import TrainingRunner
 from server.training.runs import Runs
 from tests.server.serving import write_scenario
@@ -159,6 +159,30 @@ def test_it_ends_with_the_server_and_a_detached_one_does_not(runner: TrainingRun
     later.stop(kill=True)
     until(lambda: later.status().state != "stopping")
     assert later.status().state == "stopped"
+
+
+@pytest.mark.usefixtures("fake")
+def test_who_is_killed_unasked_has_failed(runner: TrainingRunner, tmp_path: Path) -> None:
+    """As by a system short of memory; a kill that was asked for is told apart, by a later server too."""
+
+    def later() -> TrainingStatus:
+        return TrainingRunner(tmp_path / "data", tmp_path / "runs", runner.scenarios, runner.policies).status()
+
+    runner.start(request())
+    until(lambda: runner.status().log)
+    assert runner._process is not None
+    os.kill(runner._process.pid, signal.SIGKILL)
+    until(lambda: runner.status().state != "running")
+    for status in (runner.status(), later()):
+        assert (status.state, status.exit_code) == ("failed", -signal.SIGKILL)
+        assert "killed (out of memory?)" in status.log[-1]
+    runner.start(request(name="two"))
+    until(lambda: runner.status().log)
+    assert runner.stop(kill=True).state in ("stopping", "stopped")
+    until(lambda: runner.status().state != "stopping")
+    for status in (runner.status(), later()):
+        assert (status.state, status.exit_code) == ("stopped", -signal.SIGKILL)
+        assert "memory" not in status.log[-1]
 
 
 @pytest.mark.usefixtures("fake")
