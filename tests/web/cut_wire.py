@@ -30,6 +30,12 @@ class Wire:
         """From now on nothing arrives."""
         self._whole = None
 
+    def drop(self) -> None:
+        """End all connections there are."""
+        for end in self._open[1:]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def mend(self) -> None:
         """New connections work again."""
         self._whole = object()

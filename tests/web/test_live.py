@@ -179,6 +179,42 @@ def test_charts_zoom_and_show_all(server: Serving, page: Any) -> None:
     page.locator(".plot .u-legend", has_text="Export").wait_for()
 
 
+def test_another_run_is_shown_whole_after_a_zoom(server: Serving, page: Any) -> None:
+    at = at_rest(server, 20)
+    page.goto(server.base + "/web/")
+    wait_step(page, at)
+    over = page.locator(".plot .u-over")
+    over.hover(position={"x": 40, "y": 30})
+    page.mouse.down()
+    over.hover(position={"x": 120, "y": 30})
+    over.hover(position={"x": 200, "y": 30})
+    page.mouse.up()
+    page.get_by_role("button", name="Show all").wait_for()
+    server.post("/api/simulation/step")
+    wait_step(page, at + 1)
+    assert page.get_by_role("button", name="Show all").is_visible()  # the same run goes on
+    server.post("/api/simulation/reset")
+    server.post("/api/simulation/step")
+    page.get_by_role("button", name="Show all").wait_for(state="hidden")
+
+
+def test_what_is_spoken_has_no_number_that_changes_in_every_frame(server: Serving, page: Any) -> None:
+    server.start(policy="idle")
+    server.post("/api/simulation/perturb", {"kind": "islanding", "steps": 22})
+    at = server.post("/api/simulation/step", {"steps": 12})["progress"]["step"]  # batteries are empty by then
+    page.goto(server.base + "/web/")
+    seen = set()
+    for _ in range(4):
+        wait_step(page, at)
+        page.locator(".grid-card .alert", has_text="kW of demand are not met").wait_for()
+        spoken = page.locator(".grid-card [role=status]")
+        assert spoken.text_content() == "Islanded: the utility is cut off. Some demand is not met."
+        seen.add(page.locator(".grid-card .alert").inner_text())
+        at = server.post("/api/simulation/step")["progress"]["step"]
+    assert len(seen) == 4
+    assert page.locator(".grid-card .alert[role], [role=status] .alert").count() == 0
+
+
 def test_charts_begin_with_what_was_before_and_go_by_keyboard(server: Serving, page: Any) -> None:
     at = at_rest(server, 20)
     page.goto(server.base + "/web/")

@@ -11,7 +11,7 @@ from tests.server.serving import serving
 from tests.web.browsing import WEB, watched
 from tests.web.cut_wire import wire_to
 from tests.web.stored import metrics_line, write_run
-from tests.web.watching import eventually, open_view, step, wait_place, wait_step
+from tests.web.watching import at_rest, eventually, open_view, recorded_run, step, wait_place, wait_step
 
 FLAGS = ("--web-dir", str(WEB), "--heartbeat-s", "1")
 GREY = "() => getComputedStyle(document.querySelector('.metrics')).filter.includes('grayscale')"
@@ -93,3 +93,34 @@ def test_a_network_that_loses_everything_is_noticed_and_comes_back(browser: Any,
         training.locator(".facts", has_text="20 of 100").wait_for()  # curves are followed anew
         write_run(server, "another", 5)
         training.locator(".pick", has_text="another").wait_for()  # so is what is asked for by REST
+
+
+def test_steps_missed_without_a_connection_are_in_the_charts(browser: Any, tmp_path: Path) -> None:
+    points = "() => document.querySelector('[data-tile=demand] .spark-line')?.getAttribute('d')?.split('L').length"
+
+    def wait_points(count: int) -> None:
+        page.wait_for_function(f"(count) => ({points})() === count", arg=count)
+
+    with (
+        serving(tmp_path, *FLAGS) as server,
+        wire_to(server.port) as wire,
+        watched(browser, may_lose_connection=True) as page,
+    ):
+        at = at_rest(server, 6)
+        recorded_run(server, at)
+        page.goto(f"http://127.0.0.1:{wire.port}/web/#/live")
+        wait_points(at)
+        for missed in (0, 9):
+            wire.cut()
+            wire.drop()
+            page.wait_for_function(GREY)
+            if missed:
+                server.post("/api/simulation/step", {"steps": missed})
+                recorded_run(server, at + missed)
+            wire.drop()
+            wire.mend()
+            said(page, "Live")
+            wait_step(page, at + missed)
+            wait_points(at + missed)
+        server.post("/api/simulation/step")
+        wait_points(at + 10)

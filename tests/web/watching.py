@@ -85,3 +85,37 @@ def recorded_run(server: Serving, least: int) -> tuple[str, list[dict[str, Any]]
         return None
 
     return eventually(find)
+
+
+class Held:
+    """Answers of the server that are kept back until they are let go.
+
+    Args:
+        page: that asks.
+        pattern: of the addresses, a regular expression.
+    """
+
+    def __init__(self, page: Any, pattern: str):
+        self.page, self.pattern = page, pattern
+        self.routes: list[Any] = []
+        self._holds = True
+        page.route(re.compile(pattern), self._take)
+
+    def _take(self, route: Any) -> None:
+        if self._holds:
+            self.routes.append(route)
+        else:
+            route.continue_()
+
+    def wait(self) -> None:
+        """Until something was asked for."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.routes:
+            assert time.monotonic() < deadline, f"nothing asked for {self.pattern}"
+            self.page.wait_for_timeout(50)
+
+    def let_go(self) -> None:
+        """Answer what was asked for, and from now on everything."""
+        self._holds = False
+        for route in self.routes:
+            route.continue_()

@@ -18,6 +18,7 @@ export class ApiError extends Error {
 }
 
 const KEY = "token";
+const SILENT_MS = 30_000; // without an answer: the connection that the browser kept may be dead
 const LOST = new Error("the network went");
 const unreachable = () => new ApiError(0, { code: "unreachable", message: "The server cannot be reached. Is it running?", field: null });
 
@@ -56,7 +57,7 @@ export class Api {
   constructor({ base = new URL("..", document.baseURI), onUnauthorized = () => {} } = {}) {
     this.base = base;
     this.onUnauthorized = onUnauthorized;
-    /** @type {Set<AbortController>} of `get`s that wait for their answer */
+    /** @type {Set<AbortController>} of `read`s that wait for their answer */
     this.waiting = new Set();
   }
 
@@ -103,15 +104,32 @@ export class Api {
   }
 
   /** @param {string} path @returns {Promise<any>} */
-  async get(path) {
+  get(path) {
+    return this.read(path, (response) => (response.status === 204 ? null : response.json()));
+  }
+
+  /** @param {string} path @returns {Promise<string>} */
+  text(path) {
+    return this.read(path, (response) => response.text());
+  }
+
+  /**
+   * @template T
+   * @param {string} path
+   * @param {(response: Response) => T | Promise<T>} take what is in the answer
+   */
+  async read(path, take) {
     const control = new AbortController();
     this.waiting.add(control);
+    const timer = setTimeout(() => control.abort(LOST), SILENT_MS);
     try {
       const response = await this.request("GET", path, { signal: control.signal });
-      return response.status === 204 ? null : await response.json();
+      clearTimeout(timer);
+      return await take(response);
     } catch (error) {
       throw error === LOST ? unreachable() : error;
     } finally {
+      clearTimeout(timer);
       this.waiting.delete(control);
     }
   }

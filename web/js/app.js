@@ -1,6 +1,6 @@
 /** Puts the page together: store, connection, router, header, and the view the URL names. */
 import { Api, takeToken, token } from "./api.js";
-import { backfill } from "./backfill.js";
+import { backfilled } from "./backfill.js";
 import * as format from "./format.js";
 import { extend, extendTraces } from "./history.js";
 import { socketUrl } from "./reconnecting.js";
@@ -49,10 +49,10 @@ function take(store, message) {
     });
   } else if (message.type === "frame") {
     store.set((state) => {
-      const restart = state.frame === null || message.step <= state.frame.step;
-      return {
-        frame: message, history: extend(state.history, message), traces: extendTraces(state.traces, message, restart),
-      };
+      const history = extend(state.history, message);
+      const ago = message.step - (state.frame?.step ?? Infinity);
+      if (ago === 0) return { frame: message, history }; // a new connection begins with the newest there is
+      return { frame: message, history, traces: extendTraces(state.traces, message, ago < 0) };
     });
   } else if (message.type === "status") {
     store.set({ status: message });
@@ -82,12 +82,16 @@ function start() {
   socket.onState = (connection) => {
     store.set({ connection });
     if (connection.state === "unauthorized") askToken(socket);
+    if (connection.state !== "open" && filled) [filled, known] = ["", store.get().history.at(-1)];
   };
   let filled = "";
-  store.subscribe((state) => (state.frame === null ? "" : state.hello?.run?.id ?? ""), (run, { frame }) => {
-    if (!run || run === filled) return;
+  /** @type {import("./types.d.ts").Sample | undefined} the newest when the connection was lost */
+  let known;
+  store.subscribe((state) => state.frame, (frame, { hello, connection }) => {
+    const run = hello?.run?.id;
+    if (!frame || !run || run === filled || connection.state !== "open") return;
     filled = run;
-    if (frame && frame.step > 1) backfill(context, run).catch(() => {}); // not recorded, or not to be had: it grows by itself
+    if (frame.step > 1) backfilled(context, run, known);
   });
   document.addEventListener("visibilitychange", () => store.plan());
   store.subscribe((state) => state.connection.state, (state) => {

@@ -114,7 +114,7 @@ export function duration(seconds) {
 export const simTime = (text) => Date.parse(/[Z+]/.test(text.slice(10)) ? text : `${text}Z`);
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+export const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** @param {number} value */
 const two = (value) => String(value).padStart(2, "0");

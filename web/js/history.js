@@ -4,10 +4,14 @@ import { simTime } from "./format.js";
 /** @typedef {import("./types.d.ts").Frame} Frame */
 /** @typedef {import("./types.d.ts").Sample} Sample */
 /** @typedef {import("./types.d.ts").AgentTrace} AgentTrace */
+/** @typedef {import("./types.d.ts").Agent} Agent */
 
 export const SAMPLES = 960; // ten days of quarter hours
 export const TRACE = 96;
 export const TRACED = 200; // prosumers; beyond, a trace of each costs more than anybody looks at
+
+/** @param {Agent} agent */
+export const netPower = (agent) => agent.bought_kw + agent.received_kw - agent.sold_kw - agent.sent_kw;
 
 /**
  * @param {readonly Sample[]} history
@@ -17,7 +21,8 @@ export const TRACED = 200; // prosumers; beyond, a trace of each costs more than
 export function extend(history, frame) {
   const sample = { step: frame.step, episode: frame.episode, time: simTime(frame.sim_time) / 1000, metrics: frame.metrics };
   const last = history.at(-1);
-  if (!last || sample.step <= last.step || sample.episode !== last.episode) return [sample]; // its dates are elsewhere
+  if (!last || sample.step < last.step || sample.episode !== last.episode) return [sample]; // its dates are elsewhere
+  if (sample.step === last.step) return [...history.slice(0, -1), sample];
   const kept = history.length >= SAMPLES ? history.slice(history.length - SAMPLES + 1) : history.slice();
   kept.push(sample);
   return kept;
@@ -33,10 +38,9 @@ export function extendTraces(traces, frame, restart) {
   const next = new Map();
   for (const agent of frame.agents.slice(0, TRACED)) {
     const old = restart ? undefined : traces.get(agent.id);
-    const net = agent.bought_kw + agent.received_kw - agent.sold_kw - agent.sent_kw;
     next.set(agent.id, {
       soc: [...(old?.soc ?? []).slice(1 - TRACE), agent.energy_level],
-      net: [...(old?.net ?? []).slice(1 - TRACE), net],
+      net: [...(old?.net ?? []).slice(1 - TRACE), netPower(agent)],
     });
   }
   return next;
@@ -57,18 +61,35 @@ export function before(frames, history) {
 }
 
 /**
- * Samples of a recording's metrics as CSV, which has numbers, times and booleans, never quotes.
+ * A recording's metrics as CSV, which has numbers, times and booleans, never quotes: names of the columns, then lines.
+ * @param {string} text
+ */
+export const cells = (text) => text.trim().split(/\r?\n/).map((line) => line.split(","));
+
+/**
+ * Samples of a recording's metrics as CSV.
  * @param {string} text
  * @returns {Omit<Sample, "episode">[]}
  */
 export function samplesOf(text) {
-  const [head, ...lines] = text.trim().split(/\r?\n/);
-  const names = head.split(",");
+  const [names, ...lines] = cells(text);
   return lines.map((line) => {
-    const row = Object.fromEntries(line.split(",").map((cell, k) => [names[k], cell]));
+    const row = Object.fromEntries(line.map((cell, k) => [names[k], cell]));
     const metrics = Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, name === "converged" ? cell === "True" : Number(cell)]));
     return { step: Number(row.step), time: simTime(row.sim_time) / 1000, metrics: /** @type {any} */ (metrics) };
   });
+}
+
+/**
+ * What was known before a gap in front of what fills it. Nothing where that does not reach back so far: a line over the
+ * gap would be drawn.
+ * @param {readonly Sample[]} older
+ * @param {readonly Sample[]} filled
+ * @returns {readonly Sample[]}
+ */
+export function joined(older, filled) {
+  const [last, first] = [older.at(-1), filled[0]];
+  return last && first.step <= last.step + 1 ? [...older.filter(({ step }) => step < first.step), ...filled].slice(-SAMPLES) : filled;
 }
 
 /**

@@ -26,3 +26,12 @@ test("before there is a scoreboard, the best rule of the newest validation is wh
   assert.deepEqual(validationLevels(rows).map(({ y, label }) => [y, label]), [[0.7416, "time-of-use 0.742 in validation"]]);
   assert.deepEqual(validationLevels([{ iteration: 1 }]), []);
 });
+
+test("scenarios of other weights have names of their own, however long the scenario's is", () => {
+  assert.equal(weightedName("a", WEIGHTS), "a-st0_1-ef0_1-co0_5-co0_1");
+  const long = "a-village-of-forty-homes-and-a-few-workshops-in-the-";
+  const weights = [WEIGHTS, { ...WEIGHTS, cooperation: 0.15 }, { ...WEIGHTS, cost: 0.123456789 }];
+  const names = [`${long}north`, `${long}south`, "short"].flatMap((name) => weights.map((one) => weightedName(name, one)));
+  assert.equal(new Set(names).size, names.length);
+  for (const name of names) assert.match(name, /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/);
+});

@@ -4,7 +4,7 @@ import { fixed, KPIS } from "../js/views/comparison/kpis.js";
 import { against, aligned, cumulative, days, matrix, sorted, wheel } from "../js/views/comparison/shape.js";
 import { bare, difference, parseRange, placed, rangeText, set } from "../js/views/editor/draft.js";
 import { behind, holding, marks, neighbour } from "../js/views/playback/events.js";
-import { parseMetrics, reduced } from "../js/views/playback/overview.js";
+import { extended, parseMetrics, reduced, since } from "../js/views/playback/overview.js";
 import { FramePages } from "../js/views/playback/pages.js";
 import { kindOf, valueOf } from "../js/views/kit/schema.js";
 import { along, arch, particles } from "../js/views/scene3d/town.js";
@@ -55,6 +55,15 @@ test("the overview keeps the peaks", () => {
   const { stability, demand } = parseMetrics("frame,stability,total_generation_kw,total_demand_kw\n0,0.9,1.5,2\n1,0.8,0,3\n");
   assert.deepEqual([stability, demand], [[0.9, 0.8], [2, 3]]);
   assert.deepEqual(reduced([1, 9, 2, 3, 4], 2, (v) => Math.max(...v)), [9, 4]);
+});
+
+test("the overview grows behind and is cut in front", () => {
+  const rows = (/** @type {number[]} */ frames) => parseMetrics(`frame,stability,total_generation_kw,total_demand_kw\n${frames.map((k) => `${k},0.${k},1,2\n`).join("")}`);
+  const whole = extended(rows([1, 2, 3]), rows([4]));
+  assert.deepEqual(whole, rows([1, 2, 3, 4]));
+  assert.deepEqual(since(whole, 3), rows([3, 4]));
+  assert.deepEqual(since(whole, 1), whole);
+  assert.deepEqual(since(whole, 9), rows([]));
 });
 
 test("rows without a value come last whichever way one sorts, ties keep their order", () => {

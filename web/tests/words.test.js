@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { count } from "../js/format.js";
 import { briefs, crosses, shortened, spots } from "../js/grid/labels.js";
-import { beforeMetrics, samplesOf } from "../js/history.js";
+import { beforeMetrics, extend, joined, samplesOf } from "../js/history.js";
 import { KPIS } from "../js/views/comparison/kpis.js";
 import { spared } from "../js/views/comparison/shape.js";
 import { sentence, telling } from "../js/views/playback/events.js";
@@ -67,6 +67,23 @@ test("a large community's charts begin with its metrics, back to the beginning o
   const found = beforeMetrics(samples, [now]);
   assert.deepEqual(found.map(({ step, episode }) => [step, episode]), [[3, 2], [4, 2], [5, 2]]);
   assert.deepEqual(beforeMetrics(samples, []), []);
+});
+
+test("a gap in the charts is filled, or what lies before it is let go", () => {
+  const samples = (/** @type {number[]} */ ...steps) => steps.map((step) => /** @type {any} */ ({ step }));
+  const steps = (/** @type {readonly any[]} */ history) => history.map(({ step }) => step);
+  assert.deepEqual(steps(joined(samples(1, 2, 3), samples(4, 5, 6))), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(steps(joined(samples(1, 2, 3), samples(2, 3, 4, 5))), [1, 2, 3, 4, 5]);
+  assert.deepEqual(steps(joined(samples(1, 2, 3), samples(5, 6))), [5, 6]);
+  assert.deepEqual(steps(joined([], samples(5, 6))), [5, 6]);
+});
+
+test("a frame that comes twice is one sample", () => {
+  const frame = (/** @type {number} */ step, episode = 0) => /** @type {any} */ ({ step, episode, sim_time: "2025-06-02T00:00:00", metrics: {} });
+  const steps = (/** @type {any[]} */ ...frames) => frames.reduce(extend, []).map((/** @type {any} */ { step }) => step);
+  assert.deepEqual(steps(frame(1), frame(2), frame(2), frame(3)), [1, 2, 3]);
+  assert.deepEqual(steps(frame(1), frame(2), frame(1)), [1]);
+  assert.deepEqual(steps(frame(1), frame(2), frame(3, 1)), [3]);
 });
 
 test("a line crosses a box or passes it", () => {

@@ -1,4 +1,5 @@
 /** Prosumers and the utility as SVG: focusable, labelled, with a ring of charge, a shape of status and a tint of voltage. */
+import { netPower } from "../history.js";
 import { STATUS, statusColor } from "../status.js";
 import { NARROW, spots } from "./labels.js";
 import { ZOOM } from "./layout.js";
@@ -116,7 +117,7 @@ export function updateNodes(root, place, frame, selected, format) {
       node.setAttribute("aria-label", name);
       return;
     }
-    const net = agent.bought_kw + agent.received_kw - agent.sold_kw - agent.sent_kw;
+    const net = netPower(agent);
     const color = statusColor(agent.status);
     const [, , tint, , ring, shape] = /** @type {any} */ (node.children);
     tint.style.fill = agent.voltage_pu > 1 ? "var(--poor)" : "var(--c-transfer)";

@@ -1,6 +1,6 @@
 /** Commands as a person gives them: errors become toasts in words, replacing a run is asked first. */
-import { h } from "../dom.js";
 import { toast } from "../toast.js";
+import { confirmed } from "../views/kit/confirm.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").StatusBody} StatusBody */
@@ -44,26 +44,6 @@ export async function startRun(context, args, say) {
       return null;
     }
     const text = `${running.scenario} with ${running.policy} (seed ${running.seed}) is running, for everybody who watches. Start yours instead?`;
-    return (await confirm("Another community is running", text, "Replace it")) ? act(context, "start", { ...args, replace: true }, say) : null;
+    return (await confirmed("Another community is running", text, "Replace it")) ? act(context, "start", { ...args, replace: true }, say) : null;
   }
-}
-
-/**
- * @param {string} title
- * @param {string} text
- * @param {string} yes
- * @returns {Promise<boolean>}
- */
-export function confirm(title, text, yes) {
-  return new Promise((resolve) => {
-    const dialog = h("dialog", { "aria-labelledby": "confirm-title" },
-      h("form", { method: "dialog" }, h("h2", { id: "confirm-title", text: title }), h("p", { class: "muted", text }),
-        h("div", { class: "button-row" }, h("button", { class: "button primary", value: "yes", text: yes }), h("button", { class: "button", value: "no", text: "Keep it running" }))));
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
 }

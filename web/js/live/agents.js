@@ -1,6 +1,7 @@
 /** One card a prosumer; the selected one opens and shows every number. */
 import { h, s, setText } from "../dom.js";
 import { EXPLAIN } from "../explain.js";
+import { netPower } from "../history.js";
 import { STATUS, statusColor } from "../status.js";
 import { pick } from "../store.js";
 import { explain } from "../tooltip.js";
@@ -12,9 +13,6 @@ import { spark } from "./spark.js";
 /** @typedef {import("../types.d.ts").HelloAgent} HelloAgent */
 
 export const MOST_CARDS = 60; // beyond, the table lists them all and the selected one has its card
-
-/** @param {Agent} agent */
-export const netPower = (agent) => agent.bought_kw + agent.received_kw - agent.sold_kw - agent.sent_kw;
 
 /** @type {[string, string, (a: Agent, f: typeof import("../format.js")) => string][]} */
 const ROWS = [

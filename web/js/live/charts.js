@@ -48,7 +48,6 @@ export const CHARTS = {
 };
 
 const SIDES = 12; // px of padding left and right of the plot
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** @param {Context} context */
 export function charts(context) {
@@ -63,6 +62,8 @@ export function charts(context) {
     h("header", {}, h("div", { class: "tabs", role: "tablist", "aria-label": "Time series" }, ...tabs), h("span", { class: "push" }), unit, whole), place);
   let shown = "power";
   let zoomed = false;
+  /** @type {Sample | undefined} */
+  let newestKnown;
   /** @type {import("uplot") | null} */
   let plot = null;
 
@@ -97,10 +98,20 @@ export function charts(context) {
   };
   /** @param {readonly Sample[]} history */
   const draw = (history) => {
+    if (zoomed && isElsewhere(history)) {
+      zoomed = false;
+      whole.hidden = true;
+    }
+    newestKnown = history.at(-1);
     place.classList.toggle("waiting", history.length < 2);
     plot?.setData(values(shown, history), !zoomed);
     newest();
   };
+  /**
+   * Whether nothing is left of the part that is shown: another run or episode began, or it is too long ago.
+   * @param {readonly Sample[]} history
+   */
+  const isElsewhere = (history) => !newestKnown || !history.includes(newestKnown) || (plot?.scales.x.max ?? Infinity) < history[0].time;
   /** The legend tells the newest values where nobody points at others. */
   const newest = () => {
     const { length } = store.get().history;
@@ -150,7 +161,7 @@ export function charts(context) {
  */
 function tick(seconds) {
   const text = new Date(seconds * 1000).toISOString();
-  return seconds % 86_400 === 0 ? `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]}` : text.slice(11, 16);
+  return seconds % 86_400 === 0 ? `${Number(text.slice(8, 10))} ${format.MONTHS[Number(text.slice(5, 7)) - 1]}` : text.slice(11, 16);
 }
 
 /**

@@ -42,6 +42,7 @@ class ComparisonPage {
     /** @type {Job[]} */
     this.jobs = [];
     this.shown = "";
+    this.gone = false;
     this.leave = () => {};
   }
 
@@ -57,6 +58,7 @@ class ComparisonPage {
   }
 
   unmount() {
+    this.gone = true;
     this.leave();
     this.watch?.stop();
     this.panel?.destroy();
@@ -85,7 +87,7 @@ class ComparisonPage {
       else tab.removeAttribute("aria-current");
     }
     const { context } = this;
-    const started = (/** @type {Job} */ job) => this.choose(job);
+    const started = (/** @type {Job} */ job) => { if (!this.gone && this.kind === kind) this.choose(job); };
     this.panel = kind === "comparisons" ? new ResultPanel(context, (change) => context.router.set(change)) : new ScalabilityPanel(context);
     const form = kind === "comparisons" ? comparisonForm(context, started) : scalabilityForm(context, started);
     this.list = h("div", { class: "body" });
@@ -98,6 +100,7 @@ class ComparisonPage {
       this.render();
     });
     this.watch.onRemoved = (job) => {
+      if (this.gone) return;
       this.jobs = this.jobs.filter(({ id }) => id !== job.id);
       if (this.params?.job === job.id) context.router.go("comparison", kind === "scalability" ? { kind } : {});
     };
@@ -140,8 +143,8 @@ class ComparisonPage {
   /** @param {Job|undefined} job */
   async showResult(job) {
     if (!job) {
-      const gone = Boolean(this.params?.job);
-      const { title, text } = gone ? { title: "There is no such result", text: "It was deleted, or the link is of another server." } : NOTHING[this.kind];
+      const missing = Boolean(this.params?.job);
+      const { title, text } = missing ? { title: "There is no such result", text: "It was deleted, or the link is of another server." } : NOTHING[this.kind];
       this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: title }), h("p", { text })));
       return;
     }
@@ -151,12 +154,12 @@ class ComparisonPage {
     }
     try {
       const result = await this.context.api.get(`api/${this.kind}/${job.id}/result`);
-      if (this.chosen?.id !== job.id || !this.panel) return;
+      if (this.gone || this.chosen?.id !== job.id || !this.panel) return;
       this.content?.replaceChildren(this.panel.element,
         h("div", { class: "button-row end" }, h("button", { class: "button quiet danger", text: "Delete this result", onclick: () => this.watch?.remove(job) })));
       this.panel.show(job, result, this.params ?? {});
     } catch (error) {
-      toast(/** @type {Error} */ (error).message, "error");
+      if (!this.gone) toast(/** @type {Error} */ (error).message, "error");
     }
   }
 }

@@ -26,6 +26,7 @@ class EditorPage {
     this.turn = 0;
     this.leave = () => {};
     this.opening = "";
+    this.gone = false;
   }
 
   /** @param {HTMLElement} root */
@@ -56,6 +57,7 @@ class EditorPage {
   }
 
   unmount() {
+    this.gone = true;
     clearTimeout(this.timer);
     this.model.onChange = () => {};
     this.leave();
@@ -73,6 +75,7 @@ class EditorPage {
   async drop() {
     const { base } = this.model;
     if (!(await confirmed("Discard your changes?", `They are not saved. “${base}” is opened as it is.`, "Discard them"))) return;
+    if (this.gone) return;
     this.begin("", {});
     await this.open(base);
   }
@@ -88,35 +91,45 @@ class EditorPage {
 
   async load() {
     try {
-      this.scenarios = (await this.context.api.get("api/scenarios")).filter((/** @type {any} */ entry) => !entry.fault);
+      const entries = await this.context.api.get("api/scenarios");
+      if (this.gone) return;
+      this.scenarios = entries.filter((/** @type {any} */ entry) => !entry.fault);
       this.base?.replaceChildren(...["shipped", "saved"].map((source) => ({ source, entries: this.scenarios.filter((entry) => entry.source === source) })).filter(({ entries }) => entries.length)
         .map(({ source, entries }) => h("optgroup", { label: source === "shipped" ? "Shipped" : "Saved" }, entries.map((entry) => h("option", { value: entry.name, text: entry.name })))));
       const { model } = this;
       const asked = this.context.router.route.params.base ?? (model.base || "community-5");
       if (model.base) await this.present();
+      if (this.gone) return;
       if (asked !== model.base) await this.open(asked);
       else this.context.router.set({ base: asked });
     } catch (error) {
-      toast(/** @type {Error} */ (error).message, "error");
+      if (!this.gone) toast(/** @type {Error} */ (error).message, "error");
     }
   }
 
   /** @param {string} base */
   async open(base) {
-    if (base === this.model.base || base === this.opening) return;
+    if (base === this.opening) return;
+    this.opening = base === this.model.base ? "" : base;
+    if (!this.opening) return;
+    const isWanted = () => !this.gone && this.opening === base;
     if (this.model.changed && !(await confirmed("Discard your changes?", `They are not saved. “${base}” is opened as it is.`, "Discard them"))) {
+      if (!isWanted()) return;
+      this.opening = "";
       this.context.router.set({ base: this.model.base });
       return;
     }
-    this.opening = base;
+    if (!isWanted()) return;
     try {
       const { config } = await this.context.api.get(`api/scenarios/${encodeURIComponent(base)}`);
+      if (!isWanted()) return;
       this.begin(base, config);
       await this.present();
     } catch (error) {
+      if (!isWanted()) return;
       this.form?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: "This scenario cannot be opened" }), h("p", { text: /** @type {Error} */ (error).message })));
     }
-    this.opening = "";
+    if (isWanted()) this.opening = "";
   }
 
   /** Show the model: a scenario just opened, or a draft that was left. */
@@ -162,11 +175,11 @@ class EditorPage {
     const turn = (this.turn += 1);
     try {
       const checked = await this.context.api.post("api/scenarios/validate", { scenario: this.model.draft });
-      if (turn !== this.turn) return; // typed on meanwhile
+      if (this.gone || turn !== this.turn) return; // typed on meanwhile
       this.checked = checked;
       this.show();
     } catch (error) {
-      toast(/** @type {Error} */ (error).message, "error");
+      if (!this.gone) toast(/** @type {Error} */ (error).message, "error");
     }
   }
 
@@ -194,9 +207,10 @@ class EditorPage {
     try {
       await this.context.api.post("api/scenarios/save", { name, replace, scenario: this.model.draft });
       toast(`Saved. “${name}” can be started in the live view, compared and trained on.`);
+      if (this.gone) return;
       this.begin("", {});
       await this.load();
-      this.context.router.set({ base: name });
+      if (!this.gone) this.context.router.set({ base: name });
     } catch (error) {
       const { message, status } = /** @type {any} */ (error);
       const mine = this.scenarios.some((entry) => entry.name === name && entry.source === "saved");
@@ -225,6 +239,7 @@ class EditorPage {
     if (!(await confirmed(`Delete “${base}”?`, "The scenario's file is removed from the server."))) return;
     try {
       await this.context.api.delete(`api/scenarios/${base}`);
+      if (this.gone) return;
       this.begin("", {});
       this.context.router.go("editor");
       await this.load();

@@ -60,7 +60,7 @@ const SCALES = [
   ["Stability", "0.8 and more", "0.6 to 0.8", "below 0.6", "Good: voltages near nominal, no branch beyond 80 %, nothing wasted. Fair: a branch nears its rating, batteries are empty or full, or plans miss. Poor: overload, voltage problems, or demand that is not met."],
   ["Loading of a branch", "up to 80 %", "80 to 100 %", "above 100 %", "Of its rating. Beyond it cables and transformer age fast, and a real one would trip."],
   ["Voltage", "0.95 to 1.05", "0.90 to 1.10", "outside", "Per unit of nominal. EN 50160 allows ± 10 % of it; a scenario may have a narrower band."],
-  ["Score", "0.9 and more", "0.6 to 0.9", "below 0.6", "Share of the possible saving. On community-5 the time-of-use rule has 0.65, self-consumption 0.24, planning with a forecast 0.93, perfect foresight 0.99. Below 0 it costs more than having no batteries."],
+  ["Score", "0.9 and more", "0.6 to 0.9", "below 0.6", "Share of the possible saving. On community-5 the time-of-use rule has 0.65, self-consumption 0.24, planning with a forecast 0.95, perfect foresight 0.99. Below 0 it costs more than having no batteries."],
   ["Cost", "below planning's", "below a rule's", "above a rule's", "Means nothing alone: it depends on the weeks, so compare it on the same ones, against model predictive control and the time-of-use rule. Negative is earned."],
 ];
 

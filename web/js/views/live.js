@@ -1,5 +1,5 @@
 /** The live view: controls, metrics, grid, time series, prosumers. */
-import { h, icon, s } from "../dom.js";
+import { h, icon, s, setText } from "../dom.js";
 import { gridView } from "../grid/grid.js";
 import { agentTable } from "../grid/table.js";
 import { agentCards } from "../live/agents.js";
@@ -62,8 +62,9 @@ function gridCard(context) {
   const about = h("span", { class: "faint about" });
   const asTable = h("button", { class: "button quiet", type: "button", onclick: () => router.set({ as: router.route.params.as === "table" ? null : "table" }) }, icon("table"), "Table");
   const body = h("div", { class: "grid-body" });
-  const alert = h("p", { class: "alert", role: "status", hidden: true });
-  const node = h("section", { class: "card grid-card", "aria-label": "Community" }, h("header", {}, title, about, h("span", { class: "push" }), asTable), alert, body, legend());
+  const alert = h("p", { class: "alert", "aria-hidden": "true", hidden: true });
+  const spoken = h("p", { class: "sr-only", role: "status" }); // the same without numbers, which are others in every frame
+  const node = h("section", { class: "card grid-card", "aria-label": "Community" }, h("header", {}, title, about, h("span", { class: "push" }), asTable), alert, spoken, body, legend());
   /** @type {{ node: HTMLElement, stop: () => void } | null} */
   let shown = null;
   let what = "";
@@ -84,17 +85,21 @@ function gridCard(context) {
     }),
     store.subscribe(pick("frame", "status", "connection"), () => {
       const { frame, status, connection } = store.get();
+      /** @type {string[]} */
       const said = [];
-      if (connection.state !== "open" && frame) said.push("Not connected: these are the last values.");
-      if (frame?.islanded) said.push("Islanded: the utility is cut off.");
-      if (frame && !frame.metrics.converged) said.push("Voltage collapse: the power flow has no solution.");
-      if (frame && frame.metrics.unserved_kw > 0.01) said.push(`${context.format.kw(frame.metrics.unserved_kw)} of demand are not met.`);
-      if (status?.state === "starting") said.push("A community is being started…");
-      if (!frame && status?.state === "stopped") said.push("Nothing runs. Choose a community and start it.");
-      for (const warning of status?.warnings ?? []) said.push(warning.message);
-      const text = said.join(" ");
-      if (alert.textContent !== text) alert.textContent = text;
-      alert.hidden = text === "";
+      /** @type {string[]} */
+      const aloud = [];
+      const say = (/** @type {string} */ text, general = text) => { said.push(text); aloud.push(general); };
+      if (connection.state !== "open" && frame) say("Not connected: these are the last values.");
+      if (frame?.islanded) say("Islanded: the utility is cut off.");
+      if (frame && !frame.metrics.converged) say("Voltage collapse: the power flow has no solution.");
+      if (frame && frame.metrics.unserved_kw > 0.01) say(`${context.format.kw(frame.metrics.unserved_kw)} of demand are not met.`, "Some demand is not met.");
+      if (status?.state === "starting") say("A community is being started…");
+      if (!frame && status?.state === "stopped") say("Nothing runs. Choose a community and start it.");
+      for (const warning of status?.warnings ?? []) say(warning.message);
+      setText(alert, said.join(" "));
+      setText(spoken, aloud.join(" "));
+      alert.hidden = !said.length;
     }),
   ];
   return { node, stop: () => { stops.forEach((stop) => stop()); shown?.stop(); } };

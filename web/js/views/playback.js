@@ -29,6 +29,9 @@ class PlaybackPage {
     /** @type {(() => void)|null} */
     this.clearStage = null;
     this.opening = "";
+    this.gone = false;
+    /** @type {Promise<void>|null} */
+    this.asking = null;
     this.actions = {
       toggle: () => this.session?.player.toggle(),
       step: (/** @type {number} */ by) => void this.session?.player.step(by),
@@ -51,7 +54,7 @@ class PlaybackPage {
       this.content));
     const onKey = keys(this.actions);
     document.addEventListener("keydown", onKey);
-    const timer = setInterval(() => this.refresh(), REFRESH_MS);
+    const timer = setInterval(() => this.asking ?? this.refresh(), REFRESH_MS);
     this.leave = [
       () => document.removeEventListener("keydown", onKey), () => clearInterval(timer),
       this.context.router.subscribe((route) => route.view === "playback" && this.route(route.params)),
@@ -61,6 +64,7 @@ class PlaybackPage {
   }
 
   unmount() {
+    this.gone = true;
     this.leave.forEach((end) => end());
     this.close();
   }
@@ -69,25 +73,36 @@ class PlaybackPage {
     this.clearStage?.();
     this.clearStage = null;
     this.timeline?.destroy();
-    this.session?.close();
-    this.session = null;
+    const { session } = this;
+    this.session = null; // what it says of its end is not for the URL
+    session?.close();
   }
 
+  /** Asked for while an answer is awaited, it asks again after that: something was changed meanwhile. */
   async refresh() {
-    if (document.hidden) return;
+    while (this.asking) await this.asking;
+    this.asking = this.ask().finally(() => { this.asking = null; });
+    await this.asking;
+  }
+
+  async ask() {
+    if (document.hidden || this.gone) return;
     try {
       const answer = await this.context.api.get("api/recordings?limit=200");
+      if (this.gone) return;
       const before = JSON.stringify(this.recordings);
       this.recordings = answer.recordings;
       if (before !== JSON.stringify(this.recordings) || !this.listed) this.drawList(answer);
-      const open = this.session?.recording;
-      if (open?.state === "recording" && (await this.session?.grow())) this.drawEvents();
       if (!this.listed) {
         this.listed = true;
         this.route(this.context.router.route.params);
       }
+      const { session } = this;
+      if (session?.recording.state !== "recording" || !(await session.grow()) || this.session !== session) return;
+      this.drawEvents();
+      if (session.recording.state !== "recording") this.drawHead(); // it can be deleted now
     } catch (error) {
-      if (!this.listed) toast(/** @type {Error} */ (error).message, "error");
+      if (!this.listed && !this.gone) toast(/** @type {Error} */ (error).message, "error");
     }
   }
 
@@ -125,7 +140,7 @@ class PlaybackPage {
     this.content?.replaceChildren(h("div", { class: "notice" }, h("p", { text: "Opening…" })));
     try {
       const recording = await this.context.api.get(`api/recordings/${id}`);
-      if (this.opening !== id) return;
+      if (this.gone || this.opening !== id || this.session) return;
       const on = { onFrame: (/** @type {number} */ k) => this.shown(k), onPlaying: (/** @type {boolean} */ playing) => this.played(playing), onError: (/** @type {Error} */ error) => toast(error.message, "error") };
       this.session = new Session(this.context, recording, on);
       this.build();
@@ -133,12 +148,12 @@ class PlaybackPage {
       await this.session.load();
       if (this.opening === id) this.drawEvents();
     } catch (error) {
-      if (this.opening !== id) return;
+      if (this.gone || this.opening !== id) return;
       const { status, message } = /** @type {import("../api.js").ApiError} */ (error);
-      const gone = status === 404;
-      this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: gone ? "There is no such recording" : "This recording cannot be shown" }),
-        h("p", { text: gone ? "It was deleted, or made room for newer ones, or the link is of another server." : message }),
-        gone && this.recordings.length ? h("p", {}, h("a", { href: href("playback"), text: "Show the newest one" })) : null));
+      const missing = status === 404;
+      this.content?.replaceChildren(h("div", { class: "notice" }, h("strong", { text: missing ? "There is no such recording" : "This recording cannot be shown" }),
+        h("p", { text: missing ? "It was deleted, or made room for newer ones, or the link is of another server." : message }),
+        missing && this.recordings.length ? h("p", {}, h("a", { href: href("playback"), text: "Show the newest one" })) : null));
     }
   }
 
@@ -181,10 +196,12 @@ class PlaybackPage {
 
   /** @param {{name?: string, pinned?: boolean}} body */
   async change(body) {
-    const session = /** @type {Session} */ (this.session);
+    const { session } = this;
+    if (!session) return; // it was left while the question stood
     try {
       const fresh = await this.context.api.patch(`api/recordings/${session.recording.id}`, body);
       session.recording = { ...session.recording, name: fresh.name, pinned: fresh.pinned };
+      if (this.session !== session) return;
       if (this.title) setText(this.title, fresh.name);
       this.drawHead();
       await this.refresh();
@@ -198,8 +215,8 @@ class PlaybackPage {
     if (!(await confirmed(`Delete “${recording.name}”?`, `${this.context.format.count(recording.frames, "step is", "steps are")} lost. This cannot be undone.`))) return;
     try {
       await this.context.api.delete(`api/recordings/${recording.id}`);
-      this.context.router.go("playback");
       await this.refresh();
+      if (!this.gone && this.opening === recording.id) this.context.router.go("playback");
     } catch (error) {
       toast(/** @type {Error} */ (error).message, "error");
     }

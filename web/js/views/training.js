@@ -37,6 +37,7 @@ class TrainingPage {
     /** @type {any[]} */
     this.levels = [];
     this.source = "";
+    this.gone = false;
   }
 
   /** @param {HTMLElement} root */
@@ -55,9 +56,13 @@ class TrainingPage {
     this.bar = h("progress", { class: "progress wide", max: 1, value: 0, "aria-label": "Progress of the training", hidden: true });
     this.log = h("pre", { class: "log" });
     this.logCard = h("details", { class: "card as-table" }, h("summary", { text: "Log" }), this.log);
-    this.empty = h("div", { class: "notice" }, h("strong", { text: "No training yet" }), h("p", { text: "Start one on the left: with the preset of 400 iterations it takes some minutes on one core. The policies can then be watched live and compared." }));
+    this.empty = h("div", { class: "notice" }, h("strong", { text: "No training yet" }), h("p", { text: "Start one on the left: the preset ends by itself after some minutes. The policies can then be watched live and compared." }));
     this.body = h("div", { class: "results", hidden: true }, facts, this.bar, this.curves.element, this.logCard);
-    const form = trainingForm(this.context, (run) => { this.context.router.go("training", { run }); this.refresh(); });
+    const form = trainingForm(this.context, (run) => {
+      if (this.gone) return;
+      this.context.router.go("training", { run });
+      this.refresh();
+    });
     root.append(h("div", { class: "page with-side" },
       h("div", { class: "side" },
         h("section", { class: "card" }, h("header", {}, h("h2", { text: "Runs" })), h("div", { class: "body" }, this.list)),
@@ -77,18 +82,21 @@ class TrainingPage {
   }
 
   unmount() {
+    this.gone = true;
     this.leave.forEach((end) => end());
     this.feed?.close();
     this.curves?.destroy();
   }
 
   async refresh() {
-    if (document.hidden) return;
+    if (document.hidden || this.gone) return;
     const { api } = this.context;
     try {
-      [this.runs, this.status] = await Promise.all([api.get("api/runs"), api.get("api/training?lines=40")]);
+      const answers = await Promise.all([api.get("api/runs"), api.get("api/training?lines=40")]);
+      if (this.gone) return;
+      [this.runs, this.status] = answers;
     } catch (error) {
-      if (!this.known) toast(/** @type {Error} */ (error).message, "error");
+      if (!this.known && !this.gone) toast(/** @type {Error} */ (error).message, "error");
       return;
     }
     const text = JSON.stringify([this.runs, this.status.state, this.open]);
@@ -158,7 +166,7 @@ class TrainingPage {
     if (!source || source === this.source) return;
     this.source = source;
     const board = await this.context.api.get(`api/runs/${source}/scoreboard`).catch(() => null);
-    if (this.open !== open || this.source !== source) return;
+    if (this.gone || this.open !== open || this.source !== source) return;
     this.levels = baselineLevels(board);
     this.draw();
   }

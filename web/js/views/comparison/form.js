@@ -1,7 +1,7 @@
 /** What to compare. */
 
 import { field, h } from "../../dom.js";
-import { clearFaults, numberOf, showFault, tickList } from "../kit/form.js";
+import { clearFaults, named, numberOf, showFault, tickList } from "../kit/form.js";
 
 /**
  * @typedef {import("../../types.d.ts").PolicyEntry} PolicyEntry
@@ -74,13 +74,4 @@ export function comparisonForm({ api, format }, started) {
   episodes.addEventListener("input", tell);
   load().catch((error) => lists.replaceChildren(h("p", { class: "fault", text: error.message })));
   return form;
-}
-
-/**
- * @param {string} name
- * @param {HTMLElement} box
- */
-export function named(name, box) {
-  box.dataset.field = name;
-  return box;
 }

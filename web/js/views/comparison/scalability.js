@@ -4,9 +4,8 @@ import { field, h } from "../../dom.js";
 import { Chart } from "../kit/chart.js";
 import { explain } from "../kit/explain.js";
 import { exportMenu } from "../kit/export.js";
-import { clearFaults, numberOf, showFault } from "../kit/form.js";
+import { clearFaults, named, numberOf, showFault } from "../kit/form.js";
 import { scrolling } from "../kit/scrolling.js";
-import { named } from "./form.js";
 import { fixed } from "./kpis.js";
 import { card } from "./result.js";
 

@@ -1,6 +1,7 @@
 /** A time series or a curve by uPlot: colours from the tokens, a legend one can read, hide and reach by keyboard. */
 
 import { h } from "../../dom.js";
+import { MONTHS } from "../../format.js";
 import { CHART_KEYS, chartKeys } from "./chartkeys.js";
 import { chartFont, colour } from "./style.js";
 
@@ -34,8 +35,6 @@ const plain = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleSt
  * @param {number[]} splits
  */
 const powersOfTen = (_u, splits) => splits.map((v) => (v !== null && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9 ? v : null));
-
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /**
  * A number that fits beside an axis: millions in words.

@@ -23,6 +23,16 @@ export function tickList(legend, name, groups, ticked, onchange = () => {}) {
 }
 
 /**
+ * A field by the name that the server gives it in its faults.
+ * @param {string} name
+ * @param {HTMLElement} box
+ */
+export function named(name, box) {
+  box.dataset.field = name;
+  return box;
+}
+
+/**
  * Show a fault at its field or the nearest above it (`hidden` for `hidden.0`), or above the form's button where it has none.
  * @param {HTMLFormElement} form
  * @param {{message: string, field?: string|null}} error

@@ -1,6 +1,7 @@
 /** The whole recording at a glance, from its metrics as CSV: pure functions but for the drawing. */
 
 import { s } from "../../dom.js";
+import { cells } from "../../history.js";
 
 /**
  * @typedef {{frame: number[], stability: number[], generation: number[], demand: number[]}} Overview
@@ -8,22 +9,44 @@ import { s } from "../../dom.js";
 const COLUMNS = { frame: "frame", stability: "stability", generation: "total_generation_kw", demand: "total_demand_kw" };
 
 /**
- * Columns by name; the file has numbers, times and booleans, never quotes.
+ * Columns by name.
  * @param {string} text
  * @returns {Overview}
  */
 export function parseMetrics(text) {
-  const [head, ...lines] = text.trim().split(/\r?\n/);
-  const names = head.split(",");
+  const [names, ...lines] = cells(text);
   const places = Object.entries(COLUMNS).map(([key, name]) => /** @type {[string, number]} */ ([key, names.indexOf(name)]));
   /** @type {any} */
   const out = { frame: [], stability: [], generation: [], demand: [] };
-  for (const line of lines) {
-    const cells = line.split(",");
-    for (const [key, k] of places) out[key].push(k < 0 ? Number.NaN : Number(cells[k]));
-  }
+  for (const line of lines) for (const [key, k] of places) out[key].push(k < 0 ? Number.NaN : Number(line[k]));
   return out;
 }
+
+/**
+ * @param {Overview} overview
+ * @param {(values: number[], key: keyof Overview) => number[]} change
+ */
+const each = ({ frame, stability, generation, demand }, change) => ({
+  frame: change(frame, "frame"), stability: change(stability, "stability"), generation: change(generation, "generation"), demand: change(demand, "demand"),
+});
+
+/**
+ * Without the frames that made room.
+ * @param {Overview} overview
+ * @param {number} first number of the oldest frame there is
+ * @returns {Overview}
+ */
+export function since(overview, first) {
+  const gone = overview.frame.findIndex((frame) => frame >= first);
+  return gone === 0 ? overview : each(overview, (values) => (gone < 0 ? [] : values.slice(gone)));
+}
+
+/**
+ * @param {Overview} overview
+ * @param {Overview} added frames behind it
+ * @returns {Overview}
+ */
+export const extended = (overview, added) => each(overview, (values, key) => [...values, ...added[key]]);
 
 /**
  * The highest and lowest value of each of so many slices, so that no peak is lost.

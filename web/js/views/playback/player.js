@@ -31,6 +31,7 @@ export class Player {
       this.at = target;
       this.onFrame(target, data);
     } catch (error) {
+      if (this.wanted !== target) return;
       this.pause();
       this.onError(/** @type {Error} */ (error));
     }
@@ -73,6 +74,12 @@ export class Player {
     cancelAnimationFrame(this.handle);
     if (this.playing) this.onPlaying(false);
     this.playing = false;
+  }
+
+  /** What was asked for and comes later is not shown. */
+  close() {
+    this.wanted = -1;
+    this.pause();
   }
 
   toggle() {

@@ -3,14 +3,14 @@
 import { extend, extendTraces, TRACE } from "../../history.js";
 import { Store } from "../../store.js";
 import { FramePages } from "./pages.js";
-import { parseMetrics } from "./overview.js";
+import { extended, parseMetrics, since } from "./overview.js";
 import { Player } from "./player.js";
 
 /** @typedef {import("../../types.d.ts").Frame} Frame */
 /** @typedef {import("../../types.d.ts").Sample} Sample */
 /** @typedef {import("../../types.d.ts").State} State */
 
-const AT_A_GLANCE = 40_000; // frames; the metrics of more take too long to read for a picture
+const AT_A_GLANCE = 40_000; // frames; the metrics of more take too long to read at once for a picture
 
 export class Session {
   /**
@@ -25,6 +25,7 @@ export class Session {
     this.events = [];
     /** @type {import("./overview.js").Overview|null} */
     this.overview = null;
+    this.loaded = false;
     const live = context.store.get();
     const { config, hello } = recording.about;
     const weights = config ? { rewards: config.rewards, stability: config.stability } : null;
@@ -75,33 +76,57 @@ export class Session {
 
   /** Events and the picture of the whole; the frames do not wait for them. */
   async load() {
-    const { api } = this.context;
-    const { id, frames, first } = this.recording;
-    const [{ events }, text] = await Promise.all([
-      api.get(`api/recordings/${id}/events?limit=10000`),
-      frames > AT_A_GLANCE || !frames ? "" : api.request("GET", `api/recordings/${id}/export?format=csv&table=metrics&first=${first}`).then((answer) => answer.text()),
-    ]);
-    this.events = events;
-    this.overview = text ? parseMetrics(text) : null;
+    await Promise.all([this.readEvents(0), this.readOverview(this.recording)]);
+    this.loaded = true;
+  }
+
+  /**
+   * Events in the order of their beginning, those before a place as they are known.
+   * @param {number} offset
+   */
+  async readEvents(offset) {
+    const { events } = await this.context.api.get(`api/recordings/${this.recording.id}/events?offset=${offset}&limit=10000`);
+    this.events = [...this.events.slice(0, offset), ...events];
+  }
+
+  /**
+   * The metrics of the frames that are new, behind those known.
+   * @param {{id: string, first: number, frames: number}} recording
+   */
+  async readOverview({ id, first, frames }) {
+    const known = this.overview && since(this.overview, first);
+    const from = known?.frame.length ? known.frame[known.frame.length - 1] + 1 : first;
+    const end = first + frames;
+    if (end - from > AT_A_GLANCE) this.overview = null;
+    else if (end > from) {
+      const added = parseMetrics(await this.context.api.text(`api/recordings/${id}/export?format=csv&table=metrics&first=${from}&end=${end}`));
+      this.overview = known ? extended(known, added) : added;
+    } else this.overview = known;
   }
 
   /** A recording that is being written grows; whether it did. */
   async grow() {
-    const fresh = await this.context.api.get(`api/recordings/${this.recording.id}`);
-    const grown = fresh.frames !== this.recording.frames || fresh.first !== this.recording.first || fresh.state !== this.recording.state;
-    this.recording = { ...fresh, about: this.recording.about };
-    if (grown) {
-      const last = Math.floor(this.pages.end / this.pages.size);
-      if (this.pages.end % this.pages.size) this.pages.pages.delete(last); // it was not full
-      this.pages.first = fresh.first;
-      this.pages.count = fresh.frames;
-      await this.load();
-    }
-    return grown;
+    if (!this.loaded) return false;
+    const { recording: before } = this;
+    const fresh = await this.context.api.get(`api/recordings/${before.id}`);
+    const [ended, dropped] = [fresh.state !== before.state, fresh.first !== before.first];
+    if (!ended && !dropped && fresh.frames === before.frames) return false;
+    const lasting = this.events.findIndex(({ until }) => until === null);
+    const offset = dropped ? 0 : lasting < 0 ? this.events.length : lasting; // none before it changes
+    await Promise.all([
+      ended || dropped || lasting >= 0 || fresh.events !== this.events.length ? this.readEvents(offset) : null,
+      this.readOverview(fresh),
+    ]);
+    this.recording = { ...fresh, about: before.about, name: this.recording.name, pinned: this.recording.pinned };
+    const last = Math.floor(this.pages.end / this.pages.size);
+    if (this.pages.end % this.pages.size) this.pages.pages.delete(last); // it was not full
+    this.pages.first = fresh.first;
+    this.pages.count = fresh.frames;
+    return true;
   }
 
   close() {
-    this.player.pause();
+    this.player.close();
     this.stop();
   }
 }

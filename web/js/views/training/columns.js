@@ -6,14 +6,28 @@
 
 export const PARTS = ["stability", "efficiency", "cost", "cooperation"];
 
+const LONGEST = 64; // characters of a scenario's name
+
 /**
- * Name of the scenario that is saved beside another and differs in its weights of the reward only.
+ * Name of the scenario that is saved beside another and differs in its weights of the reward only; one too long is cut
+ * and ends in a number of its own, so that no other is overwritten.
  * @param {string} scenario
  * @param {Record<string, number>} weights
  */
 export function weightedName(scenario, weights) {
   const text = PARTS.map((part) => `${part[0]}${part[1]}${String(weights[part]).replace(".", "_")}`).join("-");
-  return `${scenario.slice(0, 36)}-${text}`;
+  const name = `${scenario}-${text}`;
+  return name.length <= LONGEST ? name : `${scenario.slice(0, 28)}-${text.slice(0, 27)}-${hash(name)}`;
+}
+
+/**
+ * FNV-1a of 32 bits, http://www.isthe.com/chongo/tech/comp/fnv/, as seven digits of base 36.
+ * @param {string} text
+ */
+function hash(text) {
+  let value = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193);
+  return (value >>> 0).toString(36).padStart(7, "0");
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { field, h } from "../../dom.js";
 import { explain } from "../kit/explain.js";
-import { clearFaults, showFault } from "../kit/form.js";
+import { clearFaults, named, showFault } from "../kit/form.js";
 import { schemaFields } from "../kit/schema.js";
 import { PARTS, weightedName } from "./columns.js";
 
@@ -32,8 +32,8 @@ export function trainingForm({ api, format }, started) {
     return field(part, input, { output });
   }));
   const form = h("form", { class: "stack-form", novalidate: true, onsubmit: submit },
-    tagged("scenario", field("Scenario", scenario)), tagged("algorithm", field("Algorithm", algorithm)), first, weights,
-    h("details", { class: "more" }, h("summary", { text: "More settings" }), tagged("name", field("Name of the run", name)), more),
+    named("scenario", field("Scenario", scenario)), named("algorithm", field("Algorithm", algorithm)), first, weights,
+    h("details", { class: "more" }, h("summary", { text: "More settings" }), named("name", field("Name of the run", name)), more),
     h("label", { class: "check" }, evaluate, "Scoreboard at the end"), h("div", { class: "faults" }), start);
   /** @type {any} */
   let schema = null;
@@ -110,13 +110,4 @@ export function trainingForm({ api, format }, started) {
   });
   load().catch((error) => showFault(form, error));
   return form;
-}
-
-/**
- * @param {string} name
- * @param {HTMLElement} box
- */
-function tagged(name, box) {
-  box.dataset.field = name;
-  return box;
 }
