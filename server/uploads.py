@@ -34,7 +34,7 @@ class DataFile(BaseModel):
     uploaded: float = Field(description="s since 1970 UTC.")
     agents: list[str] = Field(default=[], description="load: names of its prosumers.")
     step_minutes: int | None = Field(default=None, description="load: length of a step, minutes.")
-    time_zone: str | None = Field(default=None, description="load, prices: zone of stamps without offset.")
+    time_zone: str | None = Field(default=None, description="load, prices: clock that days and tariffs follow.")
     start: str | None = Field(default=None, description="load, prices: first step, standard time, ISO 8601.")
     days: float | None = Field(default=None, description="load: whole days; prices: from the first row to the last.")
     hold_out: bool | None = Field(default=None, description="load: whether weeks can be kept for tests.")
@@ -50,7 +50,8 @@ class Options(BaseModel):
     """How an uploaded file is to be read."""
 
     kind: Kind = "load"
-    time_zone: str = "UTC"
+    time_zone: str | None = None
+    """None: UTC, which stamps with an offset must be in too."""
     step_minutes: int = 15
 
 
@@ -215,11 +216,11 @@ def _load(path: Path, options: Options) -> dict[str, Any]:
 
     from smartgrid_core.profiles.csv_source import csv_profiles
 
-    form = {"time_zone": options.time_zone, "step_minutes": options.step_minutes}
-    profiles = csv_profiles(path, split="all", **form)  # type: ignore[arg-type]
+    profiles = csv_profiles(path, time_zone=options.time_zone, step_minutes=options.step_minutes, split="all")
     days = profiles.demand.shape[1] * options.step_minutes / 1440
     step_h = options.step_minutes / 60
-    return form | {
+    return {
+        "time_zone": options.time_zone or "UTC", "step_minutes": options.step_minutes,
         "agents": list(profiles.agent_names), "start": str(profiles.start.astype("datetime64[s]")), "days": days,
         "hold_out": days >= 28, "peak_kw": round(float(np.max(profiles.demand.sum(axis=0))), 3),
         "demand_kwh_per_day": round(float(profiles.demand.sum()) * step_h / days, 3),
@@ -234,7 +235,7 @@ def _prices(path: Path, options: Options) -> dict[str, Any]:
 
     span = csv_prices(path, time_zone=options.time_zone, step_minutes=options.step_minutes)
     return {
-        "time_zone": options.time_zone, "start": str(span.start.astype("datetime64[s]")),
+        "time_zone": options.time_zone or "UTC", "start": str(span.start.astype("datetime64[s]")),
         "days": float((span.end - span.start) / np.timedelta64(1, "D")),
         "import_eur_per_kwh": (span.lowest_import_eur_per_kwh, span.highest_import_eur_per_kwh),
     }  # fmt: skip

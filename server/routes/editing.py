@@ -20,6 +20,9 @@ scenarios = APIRouter(prefix="/scenarios", tags=["scenarios"])
 data = APIRouter(prefix="/data", tags=["data"])
 Name = Annotated[str, Path(pattern=NAME)]
 CSV_TYPES = ("text/csv", "text/plain", "application/csv", "application/vnd.ms-excel", "application/octet-stream")
+ZONE = (
+    "IANA zone of the clock that days and tariffs follow, and of stamps without offset; needed where stamps have one."
+)
 
 
 @scenarios.post("/validate")
@@ -76,7 +79,7 @@ async def upload(
     shared: Shared,
     name: Annotated[str, Query(pattern=NAME, description="Name to keep it by.")],
     kind: Annotated[Kind, Query(description="load, prices or feeder.")] = "load",
-    time_zone: Annotated[str, Query(max_length=64, description="IANA zone of stamps without offset.")] = "UTC",
+    time_zone: Annotated[str | None, Query(max_length=64, description=ZONE)] = None,
     step_minutes: Annotated[int, Query(ge=1, le=60, description="load: length of a step.")] = 15,
     replace: Annotated[bool, Query(description="Whether a file of this name may be overwritten.")] = False,
 ) -> DataFile:
