@@ -71,7 +71,7 @@ def begin(w: Values, agents: int, key: Any, episode: Any) -> Values:
     n, c, i = w["number"], w["count"], jnp.arange(agents)
     key = combine(jax.lax.bitcast_convert_type(key, jnp.uint32), episode)
     fill = w["soc_low"] + uniform(key, INITIAL_SOC, i) * (w["soc_high"] - w["soc_low"])
-    demand_row = whole(uniform(key, DEMAND_COLUMN, i), c["demand_pool"])
+    demand_row = whole(uniform(key, DEMAND_COLUMN, w["group"]), c["demand_pool"])
     generation_row = whole(uniform(key, GENERATION_COLUMN, 0), c["generation_pool"])
     jitter = n["demand_jitter"] * (2 * uniform(key, DRAWN_DEMAND_JITTER, i) - 1)
     sun = n["generation_jitter"] * (2 * uniform(key, DRAWN_GENERATION_JITTER, i) - 1)

@@ -41,6 +41,7 @@ typedef struct {
     /* profiles */
     const float *demand_rows, *generation_rows, *time_rows; /* [C·stride][ROW], [stride][TIME] */
     const int32_t *starts, *demand_pool, *generation_pool;  /* [S], [P][N], [Q][N] */
+    const int32_t *group;                                   /* [N] prosumers who draw one demand row together */
     /* network: w − z·I, complex parts */
     const float *w_re, *w_im, *z_re, *z_im;                 /* [N], [N][N] */
     const float *w_out_re, *w_out_im, *z_out_re, *z_out_im; /* [R], [R][N] */
@@ -128,7 +129,7 @@ static void begin(const World *w, State *s, size_t B, size_t b) {
         size_t at = i * B + b;
         float fill = w->soc_low[i] + uniform(key, INITIAL_SOC, i) * (w->soc_high[i] - w->soc_low[i]);
         s->soc[at] = fill * w->capacity[i];
-        s->demand_column[at] = w->demand_pool[whole(uniform(key, DEMAND_COLUMN, i), c[DEMAND_POOL]) * N + i];
+        s->demand_column[at] = w->demand_pool[whole(uniform(key, DEMAND_COLUMN, w->group[i]), c[DEMAND_POOL]) * N + i];
         s->generation_column[at] = w->generation_pool[solar + i];
         float dj = w->scalars[DEMAND_JITTER], gj = w->scalars[GENERATION_JITTER];
         s->demand_factor[at] =

@@ -51,6 +51,7 @@ def constants(sim: Simulator) -> Arrays:
         "bus": sim.agent_bus, "demand_rows": table.demand_rows.numpy(), "time_rows": table.time_rows.numpy(),
         "generation_rows": table.generation_rows.numpy(), "starts": table.starts.numpy(),
         "demand_pool": table.demand_pool.numpy(), "generation_pool": table.generation_pool.numpy(),
+        "group": table.profiles.groups,
         "reward_weights": params.reward_weights.numpy(), "stability_weights": params.stability_weights.numpy(),
     }  # fmt: skip
     red = reduce_feeder(sim.feeder)
