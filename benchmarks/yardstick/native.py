@@ -22,8 +22,8 @@ WORLD = (
     "capacity", "charge", "discharge", "shift", "charge_efficiency", "discharge_efficiency", "soc_min", "soc_max",
     "soc_low", "soc_high", "trade", "link", "demand_scale", "generation_scale", "partner", "neighbour", "used", "bus",
     "demand_rows", "generation_rows", "time_rows", "starts", "demand_pool", "generation_pool", "group", "w_re", "w_im",
-    "z_re", "z_im", "w_out_re", "w_out_im", "z_out_re", "z_out_im", "loss_weight", "per_rating", "first_row", "second_row",
-    "reward_weights", "stability_weights", "scalars", "counts",
+    "z_re", "z_im", "w_out_re", "w_out_im", "z_out_re", "z_out_im", "loss_weight", "per_rating", "first_row",
+    "second_row", "reward_weights", "stability_weights", "scalars", "counts",
 )  # fmt: skip
 STATE = (
     "soc", "demand", "generation", "import_price", "export_price", "co2", "stability", "voltage", "step", "episode",
