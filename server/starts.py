@@ -51,8 +51,10 @@ class Starts:
         self._first = start.number
 
     def check(self, start: Start) -> None:
-        """Raises:
-        ApiError: 409, a stop or another start came after it.
+        """Refuse to go on with one that does not count any more.
+
+        Raises:
+            ApiError: 409, a stop or another start came after it.
         """
         if start.number < self._first:
             raise ApiError(409, "conflict", "stopped or replaced before it had begun")
