@@ -32,6 +32,7 @@ def test_only_what_is_new_of_a_recording_is_read(server: Serving, page: Any) -> 
     page.get_by_text("Nothing happened").wait_for()
     server.post("/api/simulation/step", {"steps": 3})
     wait_end(page, at + 3)
+    page.get_by_text(f"step 2 of {at + 3}", exact=True).wait_for()
     begins = [int(query.split("&first=")[1].split("&")[0]) for query in queries("export")]
     assert begins[0] == 0
     assert len(begins) > 1
@@ -45,6 +46,8 @@ def test_only_what_is_new_of_a_recording_is_read(server: Serving, page: Any) -> 
     server.post("/api/simulation/step")
     page.locator(".recordings .pick", has_text=f"{at + 8} steps").wait_for()
     wait_end(page, at + 8)
+    page.get_by_role("button", name="To the end").click()
+    page.get_by_text(f"step {at + 8} of {at + 8}", exact=True).wait_for()  # of a page that was not full when it was read
     read = len(queries("events"))
     server.post("/api/simulation/step")
     wait_end(page, at + 9)

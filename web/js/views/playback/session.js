@@ -118,8 +118,6 @@ export class Session {
       this.readOverview(fresh),
     ]);
     this.recording = { ...fresh, about: before.about, name: this.recording.name, pinned: this.recording.pinned };
-    const last = Math.floor(this.pages.end / this.pages.size);
-    if (this.pages.end % this.pages.size) this.pages.pages.delete(last); // it was not full
     this.pages.first = fresh.first;
     this.pages.count = fresh.frames;
     return true;
