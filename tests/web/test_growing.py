@@ -47,9 +47,8 @@ def test_only_what_is_new_of_a_recording_is_read(server: Serving, page: Any) -> 
     page.locator(".recordings .pick", has_text=f"{at + 8} steps").wait_for()
     wait_end(page, at + 8)
     page.get_by_role("button", name="To the end").click()
-    page.get_by_text(
-        f"step {at + 8} of {at + 8}", exact=True
-    ).wait_for()  # of a page that was not full when it was read
+    # of a page that was not full when it was read
+    page.get_by_text(f"step {at + 8} of {at + 8}", exact=True).wait_for()
     read = len(queries("events"))
     server.post("/api/simulation/step")
     wait_end(page, at + 9)
