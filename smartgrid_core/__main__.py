@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smartgrid_core.config import EventConfig, GridConfig, ProsumerConfig
+from smartgrid_core.params import trade_limits_kw
 from smartgrid_core.power_flow import FeederError
 from smartgrid_core.profiles.load import TYPICAL_ANNUAL_KWH
 from smartgrid_core.profiles.types import ProfileError
@@ -91,6 +92,7 @@ def _describe(arguments: argparse.Namespace) -> int:
 def describe(simulator: Simulator) -> dict[str, Any]:
     """Everything a scenario implies, as plain values; names carry units, a range is [low, high]."""
     config, feeder = simulator.config, simulator.feeder
+    limits_kw = trade_limits_kw(config, simulator.table.profiles)
     has_transformer = feeder.kind[0] == "transformer"
     return {
         "name": config.name,
@@ -114,8 +116,10 @@ def describe(simulator: Simulator) -> dict[str, Any]:
             "impedance_scale": _plain(config.network.impedance_scale),
         },
         "prosumers": [
-            _prosumer(i, agent, config, feeder.bus_names[bus])
-            for i, (agent, bus) in enumerate(zip(config.agents, simulator.agent_bus.tolist(), strict=True))
+            _prosumer(i, agent, config, feeder.bus_names[bus], trade)
+            for i, (agent, bus, trade) in enumerate(
+                zip(config.agents, simulator.agent_bus.tolist(), limits_kw, strict=True)
+            )
         ],
         "links": {
             "topology": _topology(config),
@@ -135,7 +139,9 @@ def describe(simulator: Simulator) -> dict[str, Any]:
     }
 
 
-def _prosumer(index: int, agent: ProsumerConfig, config: GridConfig, bus: str) -> dict[str, Any]:
+def _prosumer(
+    index: int, agent: ProsumerConfig, config: GridConfig, bus: str, trade_kw: tuple[float, float]
+) -> dict[str, Any]:
     """One row; None where the data, not the scenario, decide."""
     synthetic, measured = config.profiles.source == "synthetic", config.profiles.source == "csv"
     annual, typical = None if measured else agent.annual_demand_kwh, TYPICAL_ANNUAL_KWH[agent.archetype]
@@ -152,7 +158,7 @@ def _prosumer(index: int, agent: ProsumerConfig, config: GridConfig, bus: str) -
         "battery_kwh": _plain(agent.battery.capacity_kwh),
         "charge_kw": _plain(agent.battery.charge_kw),
         "discharge_kw": _plain(agent.battery.discharge_kw),
-        "trade_kw": _plain(agent.trade_kw),
+        "trade_kw": _plain(trade_kw),
         "bus": bus,
     }
 

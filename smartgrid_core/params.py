@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from smartgrid_core.errors import ConfigError
 from smartgrid_core.links import Links
 from smartgrid_core.profiles.types import Profiles
 from smartgrid_core.types import Params
+
+LEAST_TRADE_KW = 8.0  # of a connection whose scenario says nothing: about a single-phase one of 35 A
 
 
 def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tensor) -> Params:
@@ -51,7 +54,7 @@ def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tens
         initial_soc_low=_column([a.battery.initial_soc[0] for a in agents], device),
         initial_soc_high=_column([a.battery.initial_soc[1] for a in agents], device),
         has_battery=exists,
-        trade_kw=each(lambda a: a.trade_kw),
+        trade_kw=drawer.draw(trade_limits_kw(config, profiles)),
         link_kw=torch.from_numpy(links.rating_kw).to(device, torch.float32)[..., None],
         demand_scale=demand_scale * each(_demand_factor),
         generation_scale=generation_scale * each(_solar_factor),
@@ -62,6 +65,20 @@ def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tens
         ),
         stability_weights=stability / stability.sum(),
     )
+
+
+def trade_limits_kw(config: GridConfig, profiles: Profiles) -> list[tuple[float, float]]:
+    """What each prosumer may order from or to the utility: without a limit of its own, what stands behind the meter.
+
+    The peak of a synthetic demand is left out: it is chance, and the unit of powers observed must not follow a seed.
+    """
+    measured = config.profiles.source != "synthetic"
+    limits = []
+    for agent, demand_kw, solar_kw in zip(config.agents, *profiles.peaks_kw, strict=True):
+        own = max(demand_kw * _demand_factor(agent)[1] * measured, solar_kw * _solar_factor(agent)[1])
+        least = max(LEAST_TRADE_KW, float(np.ceil(own)))
+        limits.append((least, least) if agent.trade_kw is None else agent.trade_kw)
+    return limits
 
 
 def _relative(value: tuple[float, float] | None) -> tuple[float, float]:

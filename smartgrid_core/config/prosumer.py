@@ -78,8 +78,9 @@ class ProsumerConfig(Model):
     demand."""
     battery: BatteryConfig = BatteryConfig()
     """Battery; capacity_kwh = 0 for none."""
-    trade_kw: Quantity = (8.0, 8.0)
-    """Largest power the prosumer may order from or to the utility grid."""
+    trade_kw: Quantity | None = None
+    """Largest power the prosumer may order from or to the utility grid. None: 8 kW, or where that is more the peak
+    of its solar, or of its demand where data decide it (simbench, csv), in whole kW."""
     bus: str | int | None = None
     """Bus name or number on the feeder. None: spread evenly over the load buses, or the data's own."""
 
@@ -88,7 +89,8 @@ class ProsumerConfig(Model):
         if self.annual_demand_kwh is not None:
             within("annual_demand_kwh", self.annual_demand_kwh, 0.0, 1e8)
         within("demand_scale", self.demand_scale, 0.0, 1e3)
-        within("trade_kw", self.trade_kw, 0.0, 1e6)
+        if self.trade_kw is not None:
+            within("trade_kw", self.trade_kw, 0.0, 1e6)
         if self.count > 1 and self.bus is not None:
             raise ValueError(
                 f"bus = {self.bus!r} names one bus for count = {self.count} prosumers: list them one by one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -103,6 +104,14 @@ class Profiles:
         """Number of the group each agent draws its row of `demand_pool` with, [N] in 0 … G − 1."""
         return np.arange(self.num_agents) if self.demand_group is None else self.demand_group
 
+    @cached_property
+    def peaks_kw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Highest demand and generation of each agent in any column it may draw, [N] and [N]."""
+        return (
+            self.demand_scale * _highest(self.demand, self.demand_pool),
+            self.generation_scale * _highest(self.generation, self.generation_pool),
+        )
+
     def _check_time(self) -> None:
         if self.step_minutes <= 0 or 1440 % self.step_minutes:
             raise ProfileError(f"step_minutes = {self.step_minutes}: expected a positive divisor of 1440")
@@ -164,6 +173,11 @@ class Profiles:
                     )
                 if rows.min() < 0 or rows.max() >= columns:
                     raise ProfileError(f"{name}[{split!r}] names a column outside 0 … {columns - 1}")
+
+
+def _highest(columns: np.ndarray, pools: dict[str, np.ndarray]) -> np.ndarray:
+    """Highest value of the columns that a pool gives each agent, [N]."""
+    return columns.max(axis=1)[np.concatenate(list(pools.values()))].max(axis=0)
 
 
 def with_all(pools: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

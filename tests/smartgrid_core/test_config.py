@@ -126,7 +126,7 @@ def test_overrides_reach_inside() -> None:
         "community-5", episode_days=1, **{"prosumers.*.battery.capacity_kwh": [5, 8], "prosumers.2.trade_kw": 3}
     )
     assert all(p.battery.capacity_kwh == (5.0, 8.0) for p in config.prosumers)
-    assert [p.trade_kw[0] for p in config.prosumers] == [8, 8, 3, 8, 8]
+    assert [p.trade_kw for p in config.prosumers] == [None, None, (3.0, 3.0), None, None]
     assert GridConfig.load("community-5").prosumers[0].battery.capacity_kwh == (10.0, 10.0)
 
 

@@ -28,7 +28,7 @@ def community(sim: Simulator, grid: int) -> Community:
         prosumers.append(
             Prosumer(
                 **values, soc_min_kwh=agent.battery.soc_min * capacity, soc_max_kwh=agent.battery.soc_max * capacity,
-                trade_kw=_drawn(sim, "trade_kw", agent.trade_kw, i, grid), bus=int(sim.agent_bus[i]),
+                trade_kw=_drawn(sim, "trade_kw", _trade_kw(sim, i), i, grid), bus=int(sim.agent_bus[i]),
                 neighbours=neighbours,
             )
         )  # fmt: skip
@@ -39,6 +39,25 @@ def community(sim: Simulator, grid: int) -> Community:
 
 def _drawn(sim: Simulator, name: str, limits: tuple[float, float], i: int, grid: int) -> float:
     return limits[0] if limits[0] == limits[1] else float(getattr(sim.params, name)[i, grid])
+
+
+def _trade_kw(sim: Simulator, i: int) -> tuple[float, float]:
+    """What was said of a prosumer's connection, or one value for all grids: of its roof's and its data's peaks."""
+    said = sim.config.agents[i].trade_kw
+    if said is not None:
+        return said
+    agent, p, limit_kw = sim.config.agents[i], sim.table.profiles, 8.0
+    low, high = agent.solar.capacity_kwp if agent.solar else (1.0, 1.0)
+    most = float(p.generation_scale[i]) * (2 * high / (low + high) if high else 1.0)
+    for column in {c for rows in p.generation_pool.values() for c in rows[:, i]}:
+        limit_kw = max(limit_kw, math.ceil(most * p.generation[column].max()))
+    if sim.config.profiles.source == "synthetic":
+        return limit_kw, limit_kw
+    low, high = agent.annual_demand_kwh or (1.0, 1.0)
+    most = float(p.demand_scale[i]) * agent.demand_scale[1] * (2 * high / (low + high) if high else 1.0)
+    for column in {c for rows in p.demand_pool.values() for c in rows[:, i]}:
+        limit_kw = max(limit_kw, math.ceil(most * p.demand[column].max()))
+    return limit_kw, limit_kw
 
 
 def _plan(sim: Simulator, state: State) -> Plan:

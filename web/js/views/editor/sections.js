@@ -45,9 +45,9 @@ export function prosumers(model, redraw) {
         label: "Battery, kW", read: (/** @type {string} */ text) => parseRange(text) ?? 0,
         write: (/** @type {any} */ value) => model.set(`${path}.battery`, { ...BATTERY, ...model.get(`${path}.battery`), charge_kw: value, discharge_kw: value }),
       }),
-      cell(`${path}.trade_kw`, { label: "Largest trade with the utility, kW" }),
+      cell(`${path}.trade_kw`, { label: "Largest trade with the utility, kW", placeholder: "its peaks" }),
     ],
-    blank: () => ({ name: `home-${model.get("prosumers").length + 1}`, count: 1, archetype: "residential", annual_demand_kwh: [3500, 3500], solar: { capacity_kwp: [4, 4] }, battery: BATTERY, trade_kw: [8, 8] }),
+    blank: () => ({ name: `home-${model.get("prosumers").length + 1}`, count: 1, archetype: "residential", annual_demand_kwh: [3500, 3500], solar: { capacity_kwp: [4, 4] }, battery: BATTERY }),
   }, redraw);
 }
 
