@@ -102,6 +102,18 @@ def test_what_a_scenario_says_of_energy_is_the_file_s_to_say(tmp_path: Path, mon
     assert [(p["annual_demand_kwh"], p["solar_kwp"]) for p in describe(sim)["prosumers"]] == [(None, None)] * 2
 
 
+def test_a_connection_carries_the_peaks_of_a_file_unless_its_limit_is_said(tmp_path: Path, month: list[str]):
+    path = str(_write(tmp_path / "load.csv", month))  # up to 671 and 671.25 kW
+    agents = [{"name": "home", "demand_scale": [0.5, 2]}, {"name": "shop"}]
+    data = {"profiles": {"source": "csv", "path": path, "hold_out": False}, "step_minutes": 60}
+    sim = Simulator(GridConfig.model_validate({**data, "prosumers": agents}), num_grids=3)
+    assert sim.params.trade_kw.tolist() == [[1342.0], [672.0]]
+    assert [p["trade_kw"] for p in describe(sim)["prosumers"]] == [1342.0, 672.0]
+    agents[1]["trade_kw"] = 5.0
+    sim = Simulator(GridConfig.model_validate({**data, "prosumers": agents}), num_grids=3)
+    assert sim.params.trade_kw.tolist() == [[1342.0], [5.0]]
+
+
 def test_order_of_agents_blank_lines_and_further_columns(tmp_path: Path, month: list[str]):
     lines = [month[0] + ",note"] + [line + ",x" for line in month[1:]]
     by_agent = [lines[0], *sorted(lines[1:], key=lambda line: line.split(",")[1]), "", ""]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from smartgrid_core import Simulator
+from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.profiles import simbench
 from smartgrid_core.profiles.simbench import SimbenchProsumer, simbench_profiles
 from smartgrid_core.profiles.types import ProfileError, Profiles
@@ -116,6 +116,19 @@ def test_no_two_prosumers_of_an_episode_carry_copies_of_one_load():
     first = [moves[np.flatnonzero(groups == g)[0]] for g in range(5)]
     together = {tuple(grid) for grid in torch.stack(first, 1).tolist()}
     assert len(together) > 400  # of the 512 that 3,125 ways make likely to differ: groups draw on their own
+
+
+def test_a_connection_carries_the_roof_and_the_load_behind_it():
+    """Nobody stores or sends anything: what every meter is left with is ordered in full, at every moment."""
+    without = {"prosumers.*.battery.capacity_kwh": 0, "prosumers.*.battery.initial_soc": 0, "episode_days": 1}
+    sim = Simulator(GridConfig.load("rural-lv", **without), num_grids=512, split="all", seed=5)
+    state, _ = sim.reset()
+    exported = torch.zeros(13)
+    for _ in range(sim.config.episode_steps):
+        exported = torch.maximum(exported, (state.generation_kw - state.demand_kw).amax(0))
+        state, out = sim.step(state, torch.zeros(512, 13, sim.action_dim))
+        assert out.imbalance_kw.abs().max() < 1e-4
+    assert exported.max() > 40  # the largest roof has 78 kWp
 
 
 def test_agents_with_one_profile_differ_in_every_row(rural: tuple[Profiles, list[SimbenchProsumer]]):

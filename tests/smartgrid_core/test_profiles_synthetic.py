@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.profiles import synthetic
 from smartgrid_core.profiles.solar import (
     air_temperature_c,
@@ -285,3 +287,16 @@ def test_a_community_shares_its_clouds():
     shared = np.corrcoef(day[first[0], summer], day[first[1], summer])[0, 1]
     foreign = np.corrcoef(day[first[0], summer], day[second[1], summer])[0, 1]
     assert shared > 0.95 > 0.5 > foreign
+
+
+def test_a_connection_carries_its_roof_but_not_a_chance_of_the_seed():
+    """Powers are observed in units of the limit: 8 kW where no roof exceeds it, whatever data are drawn."""
+    for seed in (1, 2):
+        config = GridConfig.load("community-5", **{"profiles.seed": seed, "prosumers.*.demand_scale": 3.0})
+        assert Simulator(config).params.trade_kw.tolist() == [[8.0]] * 5
+    sim = Simulator(GridConfig.load("high-solar"), num_grids=64)
+    a_kwp = torch.from_numpy(sim.table.profiles.generation).amax()
+    most = sim.params.generation_scale * a_kwp  # [5, 64] kW of roofs of 10 to 20 kWp
+    assert most.max() > 17
+    assert (sim.params.trade_kw >= most).all()
+    assert (sim.params.trade_kw <= 20).all()
