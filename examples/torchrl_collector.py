@@ -16,7 +16,7 @@ from smartgrid_core.torchrl_env import SmartGridEnv
 GRIDS, FRAMES, ITERATIONS, EPOCHS, MINIBATCHES = 32, 32 * 96, 5, 4, 4
 torch.manual_seed(0)
 
-env = SmartGridEnv("community-5", num_grids=GRIDS, seed=0, episode_days=1)
+env = SmartGridEnv("community-5", num_grids=GRIDS, seed=0, episode_days=1, shaped_reward=True)
 net = {"n_agents": env.num_agents, "n_agent_inputs": env.simulator.observation_dim}
 net |= {"share_params": False, "depth": 2, "num_cells": 64}
 mlp = MultiAgentMLP(n_agent_outputs=2 * env.simulator.action_dim, centralized=False, **net)

@@ -13,6 +13,7 @@ from torch import Tensor
 from smartgrid_core.adapters import agent_ids, fresh_seed, observation_bounds, require_finite, resolve
 from smartgrid_core.config import GridConfig
 from smartgrid_core.extras import require
+from smartgrid_core.shaping import ShapedReward
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import State, StepResult
 
@@ -40,6 +41,7 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         split: weeks of the data the episodes come from: train, validation, test or all.
         compile: compile the step, in a few seconds when the first is taken.
         stagger: first episodes start midway at drawn steps, so that communities do not end together.
+        shaped_reward: rewards that are easier to learn from (`ShapedReward`), as the trainer's algorithms see them.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 
     Raises:
@@ -58,13 +60,14 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         split: str = "train",
         compile: bool = False,
         stagger: bool = False,
+        shaped_reward: bool = False,
         **overrides: Any,
     ):
         config = resolve(scenario, overrides)
         self.simulator = Simulator(
             config, num_envs, device, auto_reset=True, split=split, compile=compile, stagger=stagger
         )
-        self.num_envs = num_envs
+        self.num_envs, self._shaped = num_envs, ShapedReward(self.simulator) if shaped_reward else None
         sim = self.simulator
         low, high = observation_bounds(sim)
         size = sim.num_agents * sim.action_dim
@@ -111,13 +114,15 @@ class SmartGridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         require_finite(actions, self._row_names, self._entry_names)
         sim = self.simulator
         joint = torch.from_numpy(actions).to(sim.device).view(self.num_envs, sim.num_agents, sim.action_dim)
-        self._state, out = sim.step(self._state, joint)
+        before = self._state
+        self._state, out = sim.step(before, joint)
+        worth = out.reward if self._shaped is None else self._shaped(before, out)
         terminated, truncated = _numpy(out.terminated), _numpy(out.truncated)
         infos = self._infos(out)
         ended = terminated | truncated
         if ended.any():
             infos |= self._final(out, infos, ended)
-        reward = _numpy(out.reward.sum(1, dtype=torch.float64))
+        reward = _numpy(worth.sum(1, dtype=torch.float64))
         return self._flat(out.obs), reward, terminated, truncated, infos
 
     def _infos(self, out: StepResult) -> dict[str, Any]:

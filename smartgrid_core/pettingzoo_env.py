@@ -14,6 +14,7 @@ from smartgrid_core.adapters import agent_ids, fresh_seed, observation_bounds, r
 from smartgrid_core.config import GridConfig
 from smartgrid_core.extras import require
 from smartgrid_core.in_place import InPlace, Numbers, Wanted, numbers
+from smartgrid_core.shaping import ShapedReward
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import Ledger, RewardParts, State, StepResult
 
@@ -27,13 +28,16 @@ from pettingzoo.utils.conversions import parallel_to_aec_wrapper  # noqa: E402
 
 _PARTS, _LEDGER = RewardParts._fields, Ledger._fields
 _SCALARS = ("cost_eur", "soc_kwh", "voltage_pu", "imbalance_kw")
+_ROW = ("reward", *_PARTS, *_LEDGER, *_SCALARS)
+_SOC, _DEMAND, _GENERATION = (_ROW.index(name) for name in ("soc_kwh", "demand_kw", "generation_kw"))
 
 
 def _wanted(state: State, out: StepResult) -> Wanted:
     """What an environment tells of a step; rewards first."""
     scalars = (out.cost_eur, out.soc_kwh, state.voltage_pu, out.imbalance_kw)
     flags = (out.network.converged, out.terminated, out.truncated)
-    return Wanted((out.reward, *out.reward_parts, *out.ledger, *scalars), (out.stability,), flags)
+    prices = (out.import_eur_per_kwh, out.export_eur_per_kwh)
+    return Wanted((out.reward, *out.reward_parts, *out.ledger, *scalars), (out.stability, *prices), flags)
 
 
 def _writer_of_infos() -> Callable[[list[float], dict[str, float]], dict[str, Any]]:
@@ -56,10 +60,12 @@ def parallel_env(
     *,
     split: str = "train",
     compile: bool = False,
+    shaped_reward: bool = False,
     **overrides: Any,
 ) -> SmartGridParallelEnv:
     """One community as a PettingZoo parallel environment; arguments as for `SmartGridParallelEnv`."""
-    return SmartGridParallelEnv(scenario, render_mode, split=split, compile=compile, **overrides)
+    options: dict[str, Any] = {"split": split, "compile": compile, "shaped_reward": shaped_reward}
+    return SmartGridParallelEnv(scenario, render_mode, **options, **overrides)
 
 
 def aec_env(
@@ -68,10 +74,12 @@ def aec_env(
     *,
     split: str = "train",
     compile: bool = False,
+    shaped_reward: bool = False,
     **overrides: Any,
 ) -> AECEnv:
     """The same community with the prosumers asked one after the other; the step is taken after the last."""
-    env = parallel_env(scenario, render_mode, split=split, compile=compile, **overrides)
+    options: dict[str, Any] = {"split": split, "compile": compile, "shaped_reward": shaped_reward}
+    env = parallel_env(scenario, render_mode, **options, **overrides)
     return OrderEnforcingWrapper(_CheckedAecEnv(env))
 
 
@@ -104,6 +112,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         render_mode: None, "ansi" (a table) or "rgb_array" (a picture; needs matplotlib).
         split: weeks of the data the episodes come from: train, validation, test or all.
         compile: compile the step: a few seconds at the first one, then thirty times as fast.
+        shaped_reward: rewards that are easier to learn from (`ShapedReward`), as the trainer's algorithms see them.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 
     Raises:
@@ -125,6 +134,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         *,
         split: str = "train",
         compile: bool = False,
+        shaped_reward: bool = False,
         **overrides: Any,
     ):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -144,6 +154,8 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         self._in_place = InPlace(self.simulator, _wanted)
         self._is_in_place = False  # then the state is there
         self._obs = np.zeros((count, low.shape[0]), dtype=np.float32)
+        self._shaped = ShapedReward(self.simulator) if shaped_reward else None
+        self._soc_kwh = [0.0] * count  # before the next step
 
     def observation_space(self, agent: str) -> spaces.Space[np.ndarray]:
         """Box [O] of an agent, the same object at each call."""
@@ -174,7 +186,7 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         self._state, obs = self.simulator.reset(seed=seed, state=None if seed is not None else self._state)
         self._result = None
         self.agents = self.possible_agents[:]
-        self._obs = np.array(obs[0].numpy(), order="C")
+        self._obs, self._soc_kwh = np.array(obs[0].numpy(), order="C"), self._state.soc_kwh[0].tolist()
         return self._observations(), {agent: {} for agent in self.agents}
 
     @torch.no_grad()
@@ -201,6 +213,8 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
         told = self._take(self._joint_action(actions))
         agents, (converged, terminated, truncated), self._obs = self.agents, told.flags, told.obs
         rewards = {agent: row[0] for agent, row in zip(agents, told.of_agents, strict=True)}
+        if self._shaped is not None:
+            rewards = dict(zip(agents, self._worth(self._shaped, told), strict=True))
         infos = self._infos(told.of_agents, {"stability": told.shared[0], "converged": float(converged)})
         if truncated:
             self.agents = []
@@ -219,6 +233,17 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
             self._come_back()
         self._state, self._result = self.simulator.step(self._state, torch.from_numpy(action)[None])
         return numbers(self._state, self._result, _wanted)
+
+    def _worth(self, shaped: ShapedReward, told: Numbers) -> list[float]:
+        """Rewards of the step as `ShapedReward` has them, from the numbers it was told in."""
+        rows, (_, buy, sell) = told.of_agents, told.shared
+        soc_kwh = [row[_SOC] for row in rows]
+        worth = [
+            shaped.of_numbers(row[0], row[_DEMAND] - row[_GENERATION], buy, sell, before, after)
+            for row, before, after in zip(rows, self._soc_kwh, soc_kwh, strict=True)
+        ]
+        self._soc_kwh = soc_kwh
+        return worth
 
     def _come_back(self) -> None:
         """State and result as tensors, however the last step was taken."""

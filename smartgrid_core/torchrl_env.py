@@ -11,6 +11,7 @@ from torch import Tensor
 from smartgrid_core.adapters import agent_ids, fresh_seed, resolve
 from smartgrid_core.config import GridConfig
 from smartgrid_core.extras import require
+from smartgrid_core.shaping import ShapedReward
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import RewardParts, State
 
@@ -40,6 +41,7 @@ class SmartGridEnv(EnvBase):
         split: weeks of the data the episodes come from: train, validation, test or all.
         compile: compile the step, in a few seconds when the first is taken.
         info: also return the reward components, ("agents", "reward_parts", name) [B, N, 1], each unweighted.
+        shaped_reward: rewards that are easier to learn from (`ShapedReward`), as the trainer's algorithms see them.
         overrides: fields of the scenario, e.g. `episode_days=1`; dotted keys reach inside.
 
     Raises:
@@ -56,13 +58,14 @@ class SmartGridEnv(EnvBase):
         split: str = "train",
         compile: bool = False,
         info: bool = False,
+        shaped_reward: bool = False,
         **overrides: Any,
     ):
         config = resolve(scenario, overrides)
         seed = fresh_seed() if seed is None else seed
         self.simulator = Simulator(config, num_grids, device, seed, split=split, compile=compile)
         super().__init__(device=self.simulator.device, batch_size=torch.Size([num_grids]))
-        self.info = info
+        self.info, self._shaped = info, ShapedReward(self.simulator) if shaped_reward else None
         self.agent_names = agent_ids(self.simulator.num_agents)
         self.group_map = {GROUP: self.agent_names}
         self._state: State | None = None
@@ -132,8 +135,10 @@ class SmartGridEnv(EnvBase):
         if self._state is None:
             raise RuntimeError("step before reset: call reset() first")
         action = tensordict.get((GROUP, "action"))
-        self._state, out = self.simulator.step(self._state, action)
-        agents: dict[str, Any] = {"observation": out.obs, "reward": out.reward[..., None]}
+        before = self._state
+        self._state, out = self.simulator.step(before, action)
+        reward = out.reward if self._shaped is None else self._shaped(before, out)
+        agents: dict[str, Any] = {"observation": out.obs, "reward": reward[..., None]}
         if self.info:
             agents["reward_parts"] = {k: v[..., None] for k, v in out.reward_parts._asdict().items()}
         return self._packed(agents, out.terminated, out.truncated)

@@ -1,46 +1,23 @@
-"""What learners see of a step's reward, made easier to learn from than the bill alone."""
+"""What learners see of a step's reward, and how long they hold a decision."""
 
 from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
-
 from smartgrid_core import GridConfig, Simulator
 from smartgrid_core.errors import ConfigError
-from smartgrid_core.types import State, StepResult
+from smartgrid_core.shaping import ShapedReward
+from smartgrid_core.types import State
 from trainer.config import TrainConfig
 
 
-class LearningReward:
-    """The reward plus a baseline, less variance, plus shaping, less delay.
+def learning_reward(config: TrainConfig, sim: Simulator, discount: float = 1.0) -> ShapedReward:
+    """The reward as learners see it.
 
-    The baseline is the bill of a prosumer without battery and neighbours. It does not depend on actions, so it leaves
-    the best policy as it is. Shaping adds discount·Φ(next) − Φ(now) for a potential Φ of the stored energy, with the
-    content before any reset as next. With the learner's own discount γ a decision it leaves the best policy as it is
-    (Ng et al. 1999): shac's does, where a decision lasts one step. With 1, as ippo, mappo and qmix have it, it does
-    not: it is that and a bonus of (1 − γ)·Φ(next) for every decision, so energy kept is worth more than the discounted
-    bill says. This is meant: it makes up for a discount that undervalues what a battery saves hours later.
-
-    Args:
-        discount: of the next potential, per step.
+    Shaping is undiscounted for ippo, mappo and qmix, which is meant; shac, where a decision lasts one step, gives its
+    own discount and so leaves the best policy as it is.
     """
-
-    def __init__(self, config: TrainConfig, sim: Simulator, discount: float = 1.0):
-        self.config, self.step_h, self.discount = config, sim.config.step_h, discount
-        self.weights = sim.params.reward_weights  # shared, so that changed weights apply at once
-
-    def __call__(self, state: State, out: StepResult) -> Tensor:
-        """[B, N] EUR-equivalents."""
-        reward = out.reward
-        if self.config.baseline:
-            need = state.demand_kw - state.generation_kw
-            price = torch.where(need > 0, state.import_eur_per_kwh[:, None], state.export_eur_per_kwh[:, None])
-            reward = reward + self.weights[2] * need * price * self.step_h
-        if self.config.shaping_eur_per_kwh:
-            reward = reward + self.config.shaping_eur_per_kwh * (self.discount * out.soc_kwh - state.soc_kwh)
-        return reward
+    return ShapedReward(sim, config.baseline, config.shaping_eur_per_kwh, discount)
 
 
 def steps_of_hold(config: TrainConfig, scenario: GridConfig) -> int:

@@ -22,7 +22,7 @@ from trainer.distributed import average_gradients, generator, moments
 from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
+from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
 from trainer.networks import clip_gradients_per_agent
 from trainer.replay import Replay, Transitions
 from trainer.stopwatch import Stopwatch
@@ -65,7 +65,7 @@ class Qmix:
         mixed = 4 * rows * own.mixing  # the mixer's first layer is made anew for every decision
         learning = network.bytes_for(rows, graph=True) + network.bytes_for(rows, graph=False) + 8 * rows * o + 4 * mixed
         self.activation_bytes = max(network.bytes_for(sim.num_grids * n, graph=False), learning)
-        self.learning_reward = LearningReward(config, sim)
+        self.learning_reward = learning_reward(config, sim)
         self.reward_scale = torch.ones((), device=sim.device)
         self.generator = generator(config.seed)
         self.scaled = False

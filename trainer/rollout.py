@@ -12,7 +12,7 @@ from smartgrid_core.types import State
 from trainer.config import TrainConfig
 from trainer.endings import Endings
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
+from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
 from trainer.stopwatch import Stopwatch
 
 
@@ -33,7 +33,7 @@ class Rollout:
         self.reward = torch.empty(t, b, n, device=device)
         self.truncated = torch.empty(t, b, dtype=torch.bool, device=device)
         self.parts = torch.zeros(4, n, device=device)  # summed reward parts of the iteration
-        self.learning_reward = LearningReward(config, sim)
+        self.learning_reward = learning_reward(config, sim)
 
     @property
     def nbytes(self) -> int:

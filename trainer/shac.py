@@ -19,7 +19,7 @@ from trainer.distributed import average_gradients, generator, moments
 from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
-from trainer.learning_reward import LearningReward, require_whole_holds, steps_of_hold
+from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
 from trainer.networks import StackedMLP, clip_gradients_per_agent
 from trainer.stopwatch import Stopwatch
 
@@ -61,7 +61,7 @@ class Shac:
         betas = config.shac.adam_betas
         self.optimiser = torch.optim.Adam(self.weights, lr=config.learning_rate, betas=betas, eps=1e-5, fused=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), eps=1e-5, fused=True)
-        self.learning_reward = LearningReward(config, sim, config.gamma ** (1 / self.hold))
+        self.learning_reward = learning_reward(config, sim, config.gamma ** (1 / self.hold))
         self.reward_scale = torch.ones((), device=device)
         self.value_mean, self.value_spread = torch.zeros(n, device=device), torch.ones(n, device=device)
         self.generator = generator(config.seed)

@@ -14,7 +14,7 @@ from tests.smartgrid_core.communities import community, quick_profiles  # noqa: 
 from tests.trainer.learners_small import learner_of
 from trainer.actors import ACTORS, Actor, build_actor
 from trainer.config import ALGORITHMS, TrainConfig
-from trainer.learning_reward import LearningReward
+from trainer.learning_reward import learning_reward
 from trainer.networks import clip_gradients_per_agent
 
 pytestmark = pytest.mark.usefixtures("quick_profiles")
@@ -62,7 +62,7 @@ def reward_of(actor: Actor, hold: int) -> float:
     """Mean learning reward of a decision without exploration over half a day, on grids of its own."""
     sim = Simulator(community(3), 64, seed=9, auto_reset=True, stagger=True)
     config = TrainConfig(num_grids=64)
-    worth, total = LearningReward(config, sim), torch.zeros(())
+    worth, total = learning_reward(config, sim), torch.zeros(())
     with torch.no_grad():
         state, obs = sim.reset()
         for _ in range(48 // hold):
