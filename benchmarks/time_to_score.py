@@ -7,6 +7,7 @@ A stack that has the score is done; the learning benchmark says how far it gets.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ from trainer.validation import Validation
 TARGET = 0.80  # of validation episodes: well above every rule, below what all of our learners reach
 EPISODES = 8
 MARKS = 24  # of the time, at which the score is asked for; they are squares apart
+LAST = 5  # of them, whose median is the score at the end
 
 
 class StackController:
@@ -61,7 +63,7 @@ def run(
 
     Returns:
         target, baselines (scores of the rules), reached_cpu_s and reached_steps (None where the target was not
-        reached), best, and curve: points {cpu_s, wall_s, env_steps, score}.
+        reached), best, last (median of the last points), and curve: points {cpu_s, wall_s, env_steps, score}.
     """
     validation = Validation(scenario or GridConfig.load(SCENARIO), episodes, torch.device(device))
     baselines, console = validation.prepare().baselines, Console(stderr=True)
@@ -70,12 +72,16 @@ def run(
         stack = build()
         curve = _curve(stack, minutes * 60, marks, partial(_score, validation, StackController(name, stack)))
         there = next((point for point in curve if point["score"] >= TARGET), None)
-        best = max(point["score"] for point in curve)
+        scores = [point["score"] for point in curve]
+        best, last = max(scores), statistics.median(scores[-LAST:])
         found[name] = {
-            "target": TARGET, "baselines": baselines, "best": best, "curve": curve,
+            "target": TARGET, "baselines": baselines, "best": best, "last": last, "curve": curve,
             "reached_cpu_s": there and there["cpu_s"], "reached_steps": there and there["env_steps"],
         }  # fmt: skip
-        console.print(f"{name}: {best:.3f} at best" + (f", {TARGET} after {there['cpu_s']:.0f} CPU-s" if there else ""))
+        console.print(
+            f"{name}: {last:.3f} at the end, {best:.3f} at best"
+            + (f", {TARGET} after {there['cpu_s']:.0f} CPU-s" if there else "")
+        )
     _print(found, minutes, episodes)
     return found
 
@@ -99,12 +105,12 @@ def _curve(stack: Stack, budget_s: float, marks: int, score: Callable[[], float]
 
 def _print(found: Mapping[str, dict[str, Any]], minutes: float, episodes: int) -> None:
     table = Table(title=f"Score on {episodes} validation episodes of {SCENARIO}, at most {minutes:g} min of CPU time")
-    for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "best, where not reached"):
+    for column in ("what", f"CPU-s to {TARGET:.2f}", "env-steps to it", "where not: at the end", "at best"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for name, record in found.items():
         reached = record["reached_cpu_s"]
         steps = "" if reached is None else f"{record['reached_steps']:,}"
-        best = f"{record['best']:.3f}" if reached is None else ""
-        table.add_row(name, "not reached" if reached is None else f"{reached:,.0f}", steps, best)
+        without = [f"{record[key]:.3f}" if reached is None else "" for key in ("last", "best")]
+        table.add_row(name, "not reached" if reached is None else f"{reached:,.0f}", steps, *without)
     rules = ", ".join(f"{name} {score:.3f}" for name, score in next(iter(found.values()))["baselines"].items())
     wide().print(table, f"rules: {rules}")

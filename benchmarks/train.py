@@ -40,8 +40,6 @@ def run(
     """
     torch.set_num_threads(threads)
     builders = stacks.stacks(threads, device)
-    if quick:
-        del builders["own loop, equal settings, step compiled"]
     built = {name: stack for name, build in builders.items() if (stack := _built(build)) is not None}
     seconds, rounds = (4.0, 2) if quick else (20.0, 5)
     for stack in built.values():

@@ -28,7 +28,9 @@ class Community(TaskClass):
     """SmartGridEnv as BenchMARL wants to be told of it."""
 
     def get_env_fun(self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any) -> Any:
-        return lambda: SmartGridEnv(self.config["scenario"], num_grids=num_envs, seed=seed or 0, device=device)
+        return lambda: SmartGridEnv(
+            self.config["scenario"], num_grids=num_envs, seed=seed or 0, device=device, compile=True, shaped_reward=True
+        )
 
     def supports_continuous_actions(self) -> bool:
         return True

@@ -1,12 +1,14 @@
 """RLlib's PPO on our PettingZoo environment, as most multi-agent work on PettingZoo is done; see `training`.
 
-A policy for every prosumer, sampling and learning in this process. The settings come as the first argument.
+A policy for every prosumer, sampling and learning in this process: from as many copies of the environment as told,
+which RLlib steps one after the other and decides for together. The settings come as the first argument.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports]
 import torch
@@ -20,18 +22,22 @@ from training import serve
 from smartgrid_core.pettingzoo_env import parallel_env
 
 
+def _community(scenario: str) -> Any:
+    return parallel_env(scenario, compile=True, shaped_reward=True)
+
+
 def main() -> None:
     """Build the algorithm, then iterate as told."""
     settings = json.loads(sys.argv[1])
     torch.set_num_threads(settings["threads"])
     steps = settings["grids"] * settings["horizon"]
     agents = parallel_env(settings["scenario"]).possible_agents
-    register_env("smartgrid", lambda _: ParallelPettingZooEnv(parallel_env(settings["scenario"], compile=True)))
+    register_env("smartgrid", lambda _: ParallelPettingZooEnv(_community(settings["scenario"])))
     ray.init(num_cpus=settings["threads"], include_dashboard=False, log_to_driver=False, logging_level="error")
     config = (
         PPOConfig()
         .environment("smartgrid")
-        .env_runners(num_env_runners=0)
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=settings["copies"])
         .multi_agent(policies=set(agents), policy_mapping_fn=lambda agent, *_, **__: agent)
         .rl_module(
             model_config=DefaultModelConfig(

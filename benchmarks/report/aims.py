@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks.decisions import times_a_plan
 from benchmarks.learning import MINUTES, VARIANTS
 from benchmarks.report.markdown import Case, at_median, fixed, number, table, times
-from benchmarks.startup import FIRST_UPDATE, HELP
+from benchmarks.startup import COLD, FIRST_UPDATE, HELP, SHAC_UPDATE
 
 Results = Mapping[str, list[Case]]
 """Cases by suite, those measured on a CPU."""
@@ -88,15 +88,18 @@ def _power_flow(results: Results) -> Iterator[Aim]:
     cases = results.get("power-flow", [])
     for buses, least in ((15, 20.0), (129, 5.0), (300, 5.0)):
         largest = max((c for c in cases if c["buses"] == buses), key=lambda c: c["batch"], default=None)
-        found = None if largest is None else largest["speedup"]["compiled"]
-        yield Aim(f"power flow of {buses} buses against power-grid-model, a thread each", least, None, found, times, "")
+        for form in ("compiled", "eager"):
+            found = None if largest is None else largest["speedup"][form]
+            what = f"power flow of {buses} buses against power-grid-model, a thread each, {form}"
+            yield Aim(what, least, None, found, times, "torch operations one by one" if form == "eager" else "")
 
 
 def _train(results: Results) -> Iterator[Aim]:
     cases = {c["name"]: c for c in results.get("train", [])}
-    ours, equal = cases.get("own loop, default settings"), cases.get("own loop, equal settings, step compiled")
+    ours, equal = cases.get("own loop, default settings"), cases.get("own loop, equal settings")
     rate = None if ours is None else ours["agent_steps_per_cpu_s"]
-    yield Aim("agent-steps a second of training, updates included, one core", 1e5, None, rate, number, "")
+    held = f", a decision held for {ours['settings']['hold_h']:g} h" if ours else ""
+    yield Aim(f"agent-steps a second of training, updates included, one core{held}", 1e5, None, rate, number, "")
     for what, case, least in (
         ("ours by default, an action held for an hour, RLlib's with equal settings", ours, 100.0),
         ("settings equal but that it steps one community and ours 32, both compiled", equal, 10.0),
@@ -109,8 +112,14 @@ def _train(results: Results) -> Iterator[Aim]:
               None if update is None else update["fraction"], _percent,
               "measured before networks ran in one pass (31–39% since, on another machine): the passes, of which SiLU "
               "is a tenth, are at 51–57% by themselves, and small operations take a third of the time")  # fmt: skip
-    for name, what, most in ((HELP, "the trainer's help, s", 1.0), (FIRST_UPDATE, "a run's first update, s", 30.0)):
-        yield Aim(what, None, most, cases[name]["seconds"] if name in cases else None, _two, "")
+    for name, what, most in (
+        (HELP, "the trainer's help, s", 1.0),
+        (FIRST_UPDATE, "a run's first update, what was compiled before kept, s", 30.0),
+        (FIRST_UPDATE + COLD, "the same with nothing kept, s", 30.0),
+        (SHAC_UPDATE + COLD, "the same of shac, s", 30.0),
+    ):
+        bounds = "torch.compile of the step's gradients" if name == SHAC_UPDATE + COLD else ""
+        yield Aim(what, None, most, cases[name]["seconds"] if name in cases else None, _two, bounds)
 
 
 def _learning(results: Results) -> Iterator[Aim]:
@@ -118,21 +127,46 @@ def _learning(results: Results) -> Iterator[Aim]:
     mpc = "the forecast's error: model predictive control with the same one is at {}"
     for scenario, algorithm, least in (
         ("community-5", "shac", 0.94), ("community-5", "ippo", 0.85), ("community-5", "mappo", 0.85),
-        ("rural-lv", "shac", 0.94), ("rural-lv", "ippo", 0.85),
+        ("rural-lv", "shac", 0.94), ("rural-lv", "ippo", 0.85), ("rural-lv", "mappo", 0.85),
     ):  # fmt: skip
-        case = next((c for c in cases if (c["scenario"], c["variant"], c["algorithm"])
-                     == (scenario, "default", algorithm)), None)  # fmt: skip
-        same = [b["score"] for b in case["baselines"] if b["name"] == "mpc-noisy"] if case else []
-        why = mpc.format(fixed(same[0])) if same and same[0] < least else _instead(cases, case)
-        seeds = f", {case['summary']['score']['seeds']} seeds" if case else ""
+        wanted = (scenario, "default", algorithm, MINUTES[algorithm])
+        case = next((c for c in cases if (*(c[x] for x in ("scenario", "variant", "algorithm", "minutes")),) == wanted),
+                    None)  # fmt: skip
+        same = None if case is None else _baseline(case, "mpc-noisy")
+        why = mpc.format(fixed(same)) if same is not None and same < least else _instead(cases, case)
         found = None if case is None else case["summary"]["score"]["median"]
-        yield Aim(f"score of {algorithm} on {scenario}{seeds}", least, None, found, fixed, why)
+        what = f"{algorithm} on {scenario}{_trained(case)}"
+        yield Aim(f"score of {what}", least, None, found, fixed, why)
+        if case is None:
+            continue
+        persistence = _baseline(case, "mpc-persistence")
+        if algorithm != "shac" and persistence is not None:
+            lead = case["summary"]["score"]["median"] - persistence
+            yield Aim(f"the same above model predictive control's that takes yesterday for today, {algorithm} on "
+                      f"{scenario}", 0.0, None, lead, _signed, "")  # fmt: skip
+        behind = case["summary"]["score"]["median"] - case["summary"]["score"]["min"]
+        yield Aim(
+            f"the last of these seeds behind their median, {algorithm} on {scenario}", None, 0.03, behind, fixed, ""
+        )
     long = [c for c in cases if c["algorithm"] == "shac" and c["variant"] == "default" and c["minutes"] >= 20]
     for case in long:
-        what = f"score of shac on {case['scenario']} after {case['minutes']:g} minutes, converged"
+        what = f"score of shac on {case['scenario']}{_trained(case)}, converged"
         yield Aim(what, 0.97, None, case["summary"]["score"]["median"], fixed, _instead(cases, case))
     for scenario in ("community-5", "rural-lv"):
         yield from _beside_planning([c for c in cases if (c["scenario"], c["variant"]) == (scenario, "default")])
+
+
+def _trained(case: Case | None) -> str:
+    """For how long, where and how often."""
+    if case is None:
+        return ""
+    return (
+        f", {case['minutes']:g} minutes of one core ({case['trained_on']}), {case['summary']['score']['seeds']} seeds"
+    )
+
+
+def _baseline(case: Case, name: str) -> float | None:
+    return next((b["score"] for b in case["baselines"] if b["name"] == name), None)
 
 
 def _beside_planning(cases: list[Case]) -> Iterator[Aim]:
@@ -142,7 +176,7 @@ def _beside_planning(cases: list[Case]) -> Iterator[Aim]:
     """
     usual = [c for c in cases if c["minutes"] == MINUTES[c["algorithm"]]]
     best = max(usual, key=lambda c: c["summary"]["score"]["median"], default=None)
-    same = next((b["score"] for b in best["baselines"] if b["name"] == "mpc-noisy"), None) if best else None
+    same = _baseline(best, "mpc-noisy") if best else None
     if best is None or same is None:
         return
     what = f"{best['algorithm']} on {best['scenario']}, {best['summary']['score']['seeds']} seeds,"

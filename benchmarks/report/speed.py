@@ -121,22 +121,23 @@ def train(cases: list[Case]) -> list[str]:
     lines += [
         "### To a score",
         "",
-        f"Scores on validation episodes, on which rules have {rules}. What is equal are grids (RLlib, which steps "
-        "PettingZoo environments one at a time, has one, and as many steps in a batch), "
-        "horizon, epochs, minibatches, networks and step sizes. Inputs and rewards are every stack's own affair: "
-        "ours takes their units from data, subtracts the bill without a battery, values energy kept and credits "
-        "linked neighbours; theirs learn from the environment's rewards, the CleanRL-style loop in running scales of "
-        "rewards and observations, the libraries as they come, which is what they do by default.",
+        f"Scores on validation episodes, on which rules have {rules}; one seed a stack. What is equal are grids "
+        "(RLlib, which steps PettingZoo environments one at a time, has one, or copies of it), horizon, epochs, "
+        "minibatches, networks, step sizes, the compiled step and the shaped rewards (`shaped_reward=True`). The rest "
+        "is every stack's own affair: ours takes the units of its inputs from data and credits linked neighbours; the "
+        "CleanRL-style loop keeps running scales of rewards and observations; the libraries are as they come. At the "
+        "end is the median of the last points of the time.",
         "",
     ]
-    columns = ("what", f"CPU-s to {target:g}", "env-steps to it", "best, where not reached", "after CPU-s")
+    columns = ("what", f"CPU-s to {target:g}", "env-steps to it", "where not: at the end", "at best", "after CPU-s")
     return lines + table(columns, (_to_score(c["name"], c["to_score"]) for c in scored))
 
 
 def _to_score(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     if found["reached_cpu_s"] is None:
-        return name, "not reached", "", fixed(found["best"]), number(found["curve"][-1]["cpu_s"])
-    return name, number(found["reached_cpu_s"]), f"{found['reached_steps']:,}", "", ""
+        ends = [fixed(found[key]) for key in ("last", "best")]
+        return name, "not reached", "", *ends, number(found["curve"][-1]["cpu_s"])
+    return name, number(found["reached_cpu_s"]), f"{found['reached_steps']:,}", "", "", ""
 
 
 def _beside_training(c: Case) -> str:
@@ -147,7 +148,7 @@ def _beside_training(c: Case) -> str:
             f"{c['fraction']:.0%} ({c['fraction_low']:.0%}–{c['fraction_high']:.0%})."
         )
     low, high = fixed(c["seconds_low"], 2), fixed(c["seconds_high"], 2)
-    return f"`{c['name']}`: {fixed(c['seconds'], 2)} s ({low}–{high}), compile caches warm."
+    return f"`{c['name']}`: {fixed(c['seconds'], 2)} s ({low}–{high})."
 
 
 def serve(cases: list[Case]) -> list[str]:

@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 from benchmarks.stacks.stack import EQUAL, SCENARIO, Equal, Stack
 from smartgrid_core import Simulator
+from smartgrid_core.shaping import ShapedReward
 
 GAMMA, LAMBDA, CLIP, VALUE_WEIGHT, MAX_NORM = 0.99, 0.95, 0.2, 0.5, 0.5
 CUT, LEAST = 10.0, 1e-8  # of scaled observations and rewards; variance added before a root
@@ -67,9 +68,10 @@ def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
 
 
 def cleanrl(device: str, equal: Equal = EQUAL) -> Stack:
-    """A loop over prosumers on the batched simulator, eager."""
+    """A loop over prosumers on the batched simulator, its step compiled."""
     torch.manual_seed(0)
-    sim = Simulator(SCENARIO, equal.grids, device, auto_reset=True, stagger=True)
+    sim = Simulator(SCENARIO, equal.grids, device, auto_reset=True, stagger=True, compile=True)
+    worth = ShapedReward(sim)
     agents = [Agent(sim.observation_dim, sim.action_dim, equal.hidden).to(device) for _ in range(sim.num_agents)]
     optimisers = [torch.optim.Adam(agent.parameters(), lr=equal.learning_rate, eps=1e-5) for agent in agents]
     state, obs = sim.reset()
@@ -93,11 +95,12 @@ def cleanrl(device: str, equal: Equal = EQUAL) -> Stack:
                 taken[t, :, n] = distribution.sample()
                 log_probs[t, :, n] = distribution.log_prob(taken[t, :, n]).sum(-1)
                 values[t, :, n] = agent.value(seen[t, :, n])[:, 0]
-            state, out = sim.step(state, taken[t])
-            obs, ended[t] = out.obs, out.truncated[:, None]
-            returns = returns * GAMMA + out.reward
+            before = state
+            state, out = sim.step(before, taken[t])
+            obs, ended[t], reward = out.obs, out.truncated[:, None], worth(before, out)
+            returns = returns * GAMMA + reward
             of_returns.update(returns)
-            rewards[t] = (out.reward / (of_returns.var + LEAST).sqrt()).clamp(-CUT, CUT)
+            rewards[t] = (reward / (of_returns.var + LEAST).sqrt()).clamp(-CUT, CUT)
             returns = returns * (1 - ended[t])
         after = scaled(obs)
         return torch.stack([agent.value(after[:, n])[:, 0] for n, agent in enumerate(agents)], dim=-1)
@@ -137,7 +140,7 @@ def cleanrl(device: str, equal: Equal = EQUAL) -> Stack:
         seen = scaled(obs)
         return torch.stack([agent.mean(seen[:, n]) for n, agent in enumerate(agents)], dim=1).clamp(-1, 1)
 
-    return Stack(True, equal._asdict(), sim.config.step_h, iterate, decide)
+    return Stack(True, equal._asdict() | {"compile": True}, sim.config.step_h, iterate, decide)
 
 
 def _loss(agent: Agent, rows: dict[str, Tensor]) -> Tensor:

@@ -27,16 +27,19 @@ def benchmarl(threads: int, equal: Equal = EQUAL) -> Stack:
     Raises:
         ModuleNotFoundError: its environment is not installed.
     """
-    return _stack("benchmarl", threads, equal, {})
+    return _stack("benchmarl", threads, equal, {"compile": True})
 
 
-def rllib(threads: int, equal: Equal = EQUAL) -> Stack:
-    """RLlib's PPO on `parallel_env`, which knows no batches: one community, its step compiled, as most people have it.
+def rllib(threads: int, equal: Equal = EQUAL, copies: int = 1) -> Stack:
+    """RLlib's PPO on `parallel_env`, one community, its step compiled.
+
+    Args:
+        copies: of the environment, stepped one after the other and decided for together; RLlib's default is 1.
 
     Raises:
         ModuleNotFoundError: its environment is not installed.
     """
-    return _stack("rllib", threads, equal, {"grids": 1, "compile": True})
+    return _stack("rllib", threads, equal, {"copies": copies, "compile": True})
 
 
 def _stack(name: str, threads: int, equal: Equal, differs: dict[str, Any]) -> Stack:
@@ -47,7 +50,7 @@ def _stack(name: str, threads: int, equal: Equal, differs: dict[str, Any]) -> St
     """
     if not is_installed(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    told = json.dumps(equal._asdict() | {"threads": threads, "scenario": SCENARIO})
+    told = json.dumps(equal._asdict() | differs | {"threads": threads, "scenario": SCENARIO})
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": str(threads)}
     talk = Conversation([str(interpreter(name)), str(FOLDER / f"run_{name}.py"), told], environment)
     weakref.finalize(talk, talk.process.kill)

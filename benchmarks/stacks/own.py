@@ -15,7 +15,7 @@ def equal_config(device: str, equal: Equal = EQUAL) -> TrainConfig:
     ppo = {"epochs": equal.epochs, "minibatches": equal.minibatches, "target_kl": 1e9}
     return TrainConfig.model_validate(
         {"device": device, "num_grids": equal.grids, "horizon": equal.horizon, "hold_h": 0.25, "hidden": equal.hidden,
-         "learning_rate": equal.learning_rate, "final_learning_rate": 1.0, "ppo": ppo}
+         "learning_rate": equal.learning_rate, "final_learning_rate": 1.0, "ppo": ppo, "compile": True}
     )  # fmt: skip
 
 

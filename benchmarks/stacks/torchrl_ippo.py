@@ -24,7 +24,7 @@ def torchrl(device: str, equal: Equal = EQUAL) -> Stack:
     from smartgrid_core.torchrl_env import SmartGridEnv
 
     torch.manual_seed(0)
-    env = SmartGridEnv(SCENARIO, num_grids=equal.grids, seed=0, device=device)
+    env = SmartGridEnv(SCENARIO, num_grids=equal.grids, seed=0, device=device, compile=True, shaped_reward=True)
     net: dict[str, Any] = {"n_agents": env.num_agents, "n_agent_inputs": env.simulator.observation_dim}
     net |= {"centralized": False, "share_params": False, "depth": len(equal.hidden), "num_cells": equal.hidden[0]}
     net |= {"activation_class": nn.SiLU, "device": device}
@@ -68,4 +68,4 @@ def torchrl(device: str, equal: Equal = EQUAL) -> Stack:
         with set_exploration_type(ExplorationType.DETERMINISTIC):
             return actor(td)["agents", "action"]
 
-    return Stack(True, equal._asdict(), env.simulator.config.step_h, iterate, decide)
+    return Stack(True, equal._asdict() | {"compile": True}, env.simulator.config.step_h, iterate, decide)

@@ -78,7 +78,7 @@ def test_figures_stand_in_the_page_as_measured(tmp_path: Path) -> None:
 def test_time_to_a_score_is_told_where_it_was_taken(tmp_path: Path) -> None:
     def case(name: str, peer: bool, reached: float | None) -> dict[str, Any]:
         to_score = {
-            "target": 0.8, "baselines": {"time-of-use": 0.634}, "best": 0.85 if reached else 0.4,
+            "target": 0.8, "baselines": {"time-of-use": 0.634}, "best": 0.85 if reached else 0.4, "last": 0.3,
             "reached_cpu_s": reached, "reached_steps": reached and 1_000_000,
             "curve": [{"cpu_s": 1.0, "score": 0.1}, {"cpu_s": 240.0, "score": 0.4}],
         }  # fmt: skip

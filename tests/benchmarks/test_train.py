@@ -80,7 +80,7 @@ def test_a_stack_in_its_own_process_iterates_and_acts(name: str) -> None:
 
 def test_ratios_are_to_peers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"ours": made(False, 40), "peer": made(True, 10), "RLlib": missing}
-    monkeypatch.setattr(stacks, "stacks", lambda *_: found | {"own loop, equal settings, step compiled": missing})
+    monkeypatch.setattr(stacks, "stacks", lambda *_: found)
     monkeypatch.setattr(train, "_rate", lambda stack, _: (float(stack.iterate(0.0)), 2.0 * stack.iterate(0.0)))
     monkeypatch.setattr(update, "run", lambda *_: {"case": "update"})
     monkeypatch.setattr(startup, "run", lambda *_: [{"case": "startup"}])
@@ -158,3 +158,4 @@ def test_a_run_that_makes_no_update_is_told_with_its_last_words() -> None:
 def test_the_first_update_of_a_run_is_waited_for() -> None:
     options = ["--compile", "false", "--num_grids", "4", "--horizon", "4", "--device", "cpu", "--threads", "1"]
     assert 0.5 < startup.first_update(options) < 300
+    assert 0.5 < startup.first_update(options, cold=True) < 300
