@@ -109,15 +109,15 @@ def learning(
         print(f"wrote {plot_learning(cases, plot)}")
 
 
-def serve(json: Json = None, quick: Quick = False, soak_minutes: float = 0.0) -> None:
+def serve(json: Json = None, quick: Quick = False, soak_minutes: float | None = None) -> None:
     """CPU time and latency of the live server's frames, beside Node's ws and websockets.broadcast.
 
     Args:
-        soak_minutes: watch the server's memory for so long under a thousand viewers.
+        soak_minutes: watch the server's memory for so long under a thousand viewers; by default 5, quick 0.
     """
     from benchmarks import serve as suite
 
-    cases = suite.run(quick, soak_minutes)
+    cases = suite.run(quick, (0.0 if quick else 5.0) if soak_minutes is None else soak_minutes)
     if json:
         write_results(json, "serve", cases, programs=("node",))
 
