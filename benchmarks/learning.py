@@ -167,7 +167,7 @@ def _differing(stored: dict[str, Any], train: TrainConfig, scenario: GridConfig)
     """
     then, gone = _as_it_was(TrainConfig, stored["train"] | {"seed": train.seed})
     there, left_out = _as_it_was(GridConfig, stored["scenario"])
-    pairs = ((then, train), (there, scenario))
+    pairs = ((then, train), (there.settled, scenario.settled))
     changed = [name for a, b in pairs for name in type(a).model_fields if getattr(a, name) != getattr(b, name)]
     others = {"ppo", "qmix", "shac"} - {"ppo" if train.algorithm in ("ippo", "mappo") else train.algorithm}
     return [name for name in (*changed, *gone, *left_out) if name.partition(".")[0] not in others]

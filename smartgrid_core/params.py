@@ -10,12 +10,11 @@ from torch import Tensor
 
 from smartgrid_core import rng
 from smartgrid_core.config import GridConfig, ProsumerConfig, middle
+from smartgrid_core.config.prosumer import LEAST_TRADE_KW
 from smartgrid_core.errors import ConfigError
 from smartgrid_core.links import Links
 from smartgrid_core.profiles.types import Profiles
 from smartgrid_core.types import Params
-
-LEAST_TRADE_KW = 8.0  # of a connection whose scenario says nothing: about a single-phase one of 35 A
 
 
 def build_params(config: GridConfig, profiles: Profiles, links: Links, key: Tensor) -> Params:

@@ -141,7 +141,8 @@ class TrainConfig(_Settings):
     """Widths of the hidden layers of actor and critic."""
 
     shaping_eur_per_kwh: float = Field(default=0.2, ge=0)
-    """Shaping by the potential Φ = this × SoC (Ng et al. 1999): makes the value of stored energy immediate."""
+    """Shaping by the potential Φ = this × SoC (Ng et al. 1999): makes the value of stored energy immediate.
+    Undiscounted but in shac, so it also adds (1 − gamma)·Φ a decision, for what a discount of hours undervalues."""
     baseline: bool = True
     """Add the cost a prosumer without battery and neighbours would have had: less variance, same optimum."""
 

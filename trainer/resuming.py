@@ -119,7 +119,7 @@ def check_shape(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) 
 
 def _scenario_changes(before: GridConfig, now: GridConfig) -> list[Change]:
     """Changes of a scenario but those that training never meets; data that moved with its name are the same."""
-    plain = [config.model_dump(mode="json", exclude=set(FREE_OF_SCENARIO)) for config in (before, now)]
+    plain = [config.settled.model_dump(mode="json", exclude=set(FREE_OF_SCENARIO)) for config in (before, now)]
     return [change for change in _changes(*plain, prefix="scenario.") if not _moved(change)]
 
 

@@ -60,7 +60,20 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} already holds a run: add --resume to continue it, or give another folder with --out"
             )
+        if not resume and (kept := self._kept()):
+            raise ConfigError(
+                f"{self.path} holds {kept}, which a new run would overwrite or hide: give another folder with --out "
+                "(--warm-start takes the weights of a run along)"
+            )
         refuse_unwritable("--out", self.path, "give another folder with --out")
+
+    def _kept(self) -> str | None:
+        """What is there of a run without its config.json, or of a population."""
+        if (self.path / "seeds.json").exists() or any(self.path.glob("seed-*/config.json")):
+            return "the runs of --seeds"
+        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+            return "checkpoints without a config.json"
+        return "metrics without a config.json" if self.metrics.is_file() and self.metrics.stat().st_size else None
 
     def _tidy(self) -> None:
         """End what a kill left half done: a checkpoint between two renames gets its name back, what was aside goes."""

@@ -123,6 +123,14 @@ class GridConfig(Model):
         return self
 
     @property
+    def settled(self) -> GridConfig:
+        """The same, but saying nothing of limits that would be so anyway: what was stored before they could be left out
+        equals what is written today."""
+        if self.profiles.source != "synthetic":
+            return self
+        return self.model_copy(update={"prosumers": tuple(prosumer.settled for prosumer in self.prosumers)})
+
+    @property
     def num_agents(self) -> int:
         """N, the number of prosumers."""
         return sum(p.count for p in self.prosumers)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from smartgrid_core.config.base import Model, Quantity, within
 
+LEAST_TRADE_KW = 8.0  # of a connection of which nothing is said: about a single-phase one of 35 A
 Archetype = Literal["residential", "commercial", "industrial", "mixed", "suburban"]
 
 
@@ -83,6 +84,14 @@ class ProsumerConfig(Model):
     of its solar, or of its demand where data decide it (simbench, csv), in whole kW."""
     bus: str | int | None = None
     """Bus name or number on the feeder. None: spread evenly over the load buses, or the data's own."""
+
+    @property
+    def settled(self) -> ProsumerConfig:
+        """The same with synthetic data, but saying nothing of `trade_kw` where that would be so anyway."""
+        roof_kwp = self.solar.capacity_kwp[1] if self.solar else 0.0
+        if self.trade_kw == (LEAST_TRADE_KW, LEAST_TRADE_KW) and roof_kwp <= LEAST_TRADE_KW:
+            return self.model_copy(update={"trade_kw": None})
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> ProsumerConfig:

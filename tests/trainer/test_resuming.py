@@ -188,6 +188,17 @@ def test_another_scenario_is_named_and_not_spelt_out(tmp_path: Path) -> None:
     assert len(str(error.value)) < 1000
 
 
+def test_a_limit_that_is_said_and_one_that_follows_are_the_same(tmp_path: Path) -> None:
+    """Runs stored 8 kW before `trade_kw` could be left out."""
+    said = GridConfig.load("community-5", **{"prosumers.*.trade_kw": 8})
+    check(tmp_path, Settings(TrainConfig(), said), Settings(TrainConfig(), GridConfig.load("community-5")))
+    for other in ({"prosumers.*.trade_kw": 9}, {"prosumers.4.trade_kw": 8, "prosumers.4.solar.capacity_kwp": 18}):
+        above = GridConfig.load("community-5", **{"prosumers.4.solar.capacity_kwp": 18} if len(other) > 1 else {})
+        with pytest.raises(ConfigError, match=r"scenario\.prosumers\.\d\.trade_kw"):
+            check(tmp_path, Settings(TrainConfig(), GridConfig.load("community-5", **other)),
+                  Settings(TrainConfig(), above))  # fmt: skip
+
+
 @pytest.mark.usefixtures("unvalidated")
 @pytest.mark.parametrize("fields", [{"qmix": SMALL["qmix"] | {"replay": 80}}, {"qmix": SMALL["qmix"] | {"mixing": 8}}])
 def test_another_memory_is_refused_before_anything_is_written(tmp_path: Path, fields: dict[str, Any]) -> None:

@@ -93,6 +93,25 @@ def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize("there", ["checkpoints/last/weights", "metrics.jsonl", "seeds.json", "seed-3/config.json"])
+def test_what_another_run_left_is_neither_overwritten_nor_hidden(tmp_path: Path, there: str) -> None:
+    """Without a config.json a folder may still hold what somebody wants, or a population that would be found first."""
+    path = tmp_path / "run" / there
+    path.parent.mkdir(parents=True)
+    path.write_text("kept\n")
+    with pytest.raises(ConfigError, match="another folder with --out"):
+        run(tmp_path / "run")
+    assert path.read_text() == "kept\n"
+    assert [x for x in (tmp_path / "run").rglob("*") if x.is_file()] == [path]
+
+
+@pytest.mark.usefixtures("unvalidated")
+def test_a_run_killed_before_it_wrote_anything_may_begin_again(tmp_path: Path) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    assert run(tmp_path / "run").tally.iteration > 0
+
+
+@pytest.mark.usefixtures("unvalidated")
 def test_the_command_draws_what_was_learned_and_says_that_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
