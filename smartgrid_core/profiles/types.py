@@ -106,10 +106,16 @@ class Profiles:
 
     @cached_property
     def peaks_kw(self) -> tuple[np.ndarray, np.ndarray]:
-        """Highest demand and generation of each agent in any column it may draw, [N] and [N]."""
+        """Highest demand and generation of each agent in training weeks, in any column it may draw there, [N] and [N].
+
+        Held-out weeks are left out, as nobody knows them; where there are none, all weeks count.
+        """
+        known = self.split_of_step == split_code("train")
+        split = "train" if known.any() and "train" in self.demand_pool else "all"
+        steps = known if split == "train" else np.ones_like(known)
         return (
-            self.demand_scale * _highest(self.demand, self.demand_pool),
-            self.generation_scale * _highest(self.generation, self.generation_pool),
+            self.demand_scale * _highest(self.demand[:, steps], self.demand_pool, split),
+            self.generation_scale * _highest(self.generation[:, steps], self.generation_pool, split),
         )
 
     def _check_time(self) -> None:
@@ -175,9 +181,10 @@ class Profiles:
                     raise ProfileError(f"{name}[{split!r}] names a column outside 0 … {columns - 1}")
 
 
-def _highest(columns: np.ndarray, pools: dict[str, np.ndarray]) -> np.ndarray:
+def _highest(columns: np.ndarray, pools: dict[str, np.ndarray], split: str) -> np.ndarray:
     """Highest value of the columns that a pool gives each agent, [N]."""
-    return columns.max(axis=1)[np.concatenate(list(pools.values()))].max(axis=0)
+    rows = pools[split] if split in pools else np.concatenate(list(pools.values()))
+    return columns.max(axis=1)[rows].max(axis=0)
 
 
 def with_all(pools: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
