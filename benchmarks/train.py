@@ -1,4 +1,4 @@
-"""Training speed: env-steps a second with updates, of the trainer's own loop and of two usual stacks on the same task.
+"""Training speed: env-steps a second with updates, of the trainer's own loop and of usual stacks on the same task.
 
 A step is one community, one quarter of an hour. Chunks of the stacks take turns, so that a machine's drift meets them
 alike, and ratios are those of CPU time, which other work on the machine does not stretch (on a GPU read

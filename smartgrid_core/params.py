@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,13 +71,15 @@ def trade_limits_kw(config: GridConfig, profiles: Profiles) -> list[tuple[float,
 
     The peak of a synthetic demand is left out: it is chance, and the unit of powers observed must not follow a seed.
     """
-    measured = config.profiles.source != "synthetic"
-    limits = []
-    for agent, demand_kw, solar_kw in zip(config.agents, *profiles.peaks_kw, strict=True):
-        own = max(demand_kw * _demand_factor(agent)[1] * measured, solar_kw * _solar_factor(agent)[1])
-        least = max(LEAST_TRADE_KW, float(np.ceil(own)))
-        limits.append((least, least) if agent.trade_kw is None else agent.trade_kw)
-    return limits
+
+    def follows(i: int, agent: ProsumerConfig) -> tuple[float, float]:
+        peak_kw = profiles.peak_generation_kw[i] * _solar_factor(agent)[1]
+        if config.profiles.source != "synthetic":
+            peak_kw = max(peak_kw, profiles.peak_demand_kw[i] * _demand_factor(agent)[1])
+        limit_kw = max(LEAST_TRADE_KW, float(math.ceil(peak_kw)))
+        return limit_kw, limit_kw
+
+    return [follows(i, a) if a.trade_kw is None else a.trade_kw for i, a in enumerate(config.agents)]
 
 
 def _relative(value: tuple[float, float] | None) -> tuple[float, float]:

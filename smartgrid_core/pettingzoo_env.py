@@ -237,13 +237,9 @@ class SmartGridParallelEnv(ParallelEnv[str, np.ndarray, "np.ndarray | None"]):
     def _worth(self, shaped: ShapedReward, told: Numbers) -> list[float]:
         """Rewards of the step as `ShapedReward` has them, from the numbers it was told in."""
         rows, (_, buy, sell) = told.of_agents, told.shared
-        soc_kwh = [row[_SOC] for row in rows]
-        worth = [
-            shaped.of_numbers(row[0], row[_DEMAND] - row[_GENERATION], buy, sell, before, after)
-            for row, before, after in zip(rows, self._soc_kwh, soc_kwh, strict=True)
-        ]
-        self._soc_kwh = soc_kwh
-        return worth
+        rewards, need_kw = [row[0] for row in rows], [row[_DEMAND] - row[_GENERATION] for row in rows]
+        before, self._soc_kwh = self._soc_kwh, [row[_SOC] for row in rows]
+        return shaped.of_numbers(rewards, need_kw, buy, sell, before, self._soc_kwh)
 
     def _come_back(self) -> None:
         """State and result as tensors, however the last step was taken."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -57,14 +59,16 @@ class ShapedReward:
         return reward
 
     def of_numbers(
-        self, reward: float, need_kw: float, import_eur_per_kwh: float, export_eur_per_kwh: float,
-        soc_kwh: float, next_soc_kwh: float,
-    ) -> float:  # fmt: skip
-        """The same of one prosumer in plain numbers; `need_kw` is demand less generation."""
-        if self.baseline:
-            price = import_eur_per_kwh if need_kw > 0 else export_eur_per_kwh
-            reward += float(self._weight) * need_kw * price * self._step_h
-        return reward + self.shaping_eur_per_kwh * (self.discount * next_soc_kwh - soc_kwh)
+        self, reward: Sequence[float], need_kw: Sequence[float], import_eur_per_kwh: float, export_eur_per_kwh: float,
+        soc_kwh: Sequence[float], next_soc_kwh: Sequence[float],
+    ) -> list[float]:  # fmt: skip
+        """The same of one community's prosumers in plain numbers; `need_kw` is demand less generation."""
+        scale = float(self._weight) * self._step_h if self.baseline else 0.0
+        buy, sell, worth = scale * import_eur_per_kwh, scale * export_eur_per_kwh, self.shaping_eur_per_kwh
+        return [
+            r + need * (buy if need > 0 else sell) + worth * (self.discount * after - before)
+            for r, need, before, after in zip(reward, need_kw, soc_kwh, next_soc_kwh, strict=True)
+        ]
 
     @property
     def _weight(self) -> Tensor:

@@ -106,7 +106,7 @@ def _train(results: Results) -> Iterator[Aim]:
         ("settings equal but that it steps one community and ours 32, both compiled", equal, 10.0),
     ):
         ratios = case["ratio_to_peers"] if case else {}
-        found = next((ratio for name, ratio in ratios.items() if name.startswith("RLlib")), None)
+        found = ratios.get("RLlib PPO on parallel_env, equal settings")
         yield Aim(f"env-steps of training a CPU-second against RLlib, {what}", least, None, found, times, "")
     update = next((c for c in results.get("train", []) if c.get("case") == "update"), None)
     yield Aim("matrix products of an update, of what the machine multiplies", 0.5, None,
@@ -130,9 +130,8 @@ def _learning(results: Results) -> Iterator[Aim]:
         ("community-5", "shac", 0.94), ("community-5", "ippo", 0.85), ("community-5", "mappo", 0.85),
         ("rural-lv", "shac", 0.94), ("rural-lv", "ippo", 0.85), ("rural-lv", "mappo", 0.85),
     ):  # fmt: skip
-        wanted = (scenario, "default", algorithm, MINUTES[algorithm])
-        case = next((c for c in cases if (*(c[x] for x in ("scenario", "variant", "algorithm", "minutes")),) == wanted),
-                    None)  # fmt: skip
+        wanted = {"scenario": scenario, "variant": "default", "algorithm": algorithm, "minutes": MINUTES[algorithm]}
+        case = next((c for c in cases if wanted.items() <= {name: c[name] for name in wanted}.items()), None)
         same = None if case is None else _baseline(case, "mpc-noisy")
         why = (mpc.format(fixed(same)) if same is not None else "") + _instead(cases, case)
         found = None if case is None else case["summary"]["score"]["median"]
@@ -161,9 +160,9 @@ def _trained(case: Case | None) -> str:
     """For how long, where and how often."""
     if case is None:
         return ""
-    return (
-        f", {case['minutes']:g} minutes of one core ({case['trained_on']}), {case['summary']['score']['seeds']} seeds"
-    )
+    seeds = case["summary"]["score"]["seeds"]
+    many = f"{seeds} seeds" if seeds > 1 else "one seed"
+    return f", {case['minutes']:g} minutes of one core ({case['trained_on']}), {many}"
 
 
 def _baseline(case: Case, name: str) -> float | None:

@@ -21,9 +21,7 @@ from benchmarks.stacks.stack import EQUAL, SCENARIO, Equal, Stack
 from benchmarks.stacks.torchrl_ippo import torchrl
 from trainer.config import load_train_config
 
-RLLIB = "RLlib PPO on parallel_env, equal settings"
-
-__all__ = ["EQUAL", "RLLIB", "SCENARIO", "Equal", "Stack", "equal_config", "stacks"]
+__all__ = ["EQUAL", "SCENARIO", "Equal", "Stack", "equal_config", "stacks"]
 
 
 def stacks(threads: int, device: str) -> dict[str, Callable[[], Stack]]:
@@ -40,6 +38,6 @@ def stacks(threads: int, device: str) -> dict[str, Callable[[], Stack]]:
         "TorchRL Collector + IPPOLoss, equal settings": partial(torchrl, device),
         "BenchMARL IPPO, equal settings": partial(benchmarl, threads),
         "CleanRL-style loop, equal settings": partial(cleanrl, device),
-        RLLIB: partial(rllib, threads),
+        "RLlib PPO on parallel_env, equal settings": partial(rllib, threads),
         f"RLlib PPO on {EQUAL.grids} copies of it, equal settings": partial(rllib, threads, copies=EQUAL.grids),
     }

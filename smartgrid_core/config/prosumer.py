@@ -81,7 +81,7 @@ class ProsumerConfig(Model):
     """Battery; capacity_kwh = 0 for none."""
     trade_kw: Quantity | None = None
     """Largest power the prosumer may order from or to the utility grid. None: 8 kW, or where that is more the peak
-    of its solar, or of its demand where data decide it (simbench, csv), in whole kW."""
+    of its solar, or of its demand where data decide it (simbench, csv), in training weeks and whole kW."""
     bus: str | int | None = None
     """Bus name or number on the feeder. None: spread evenly over the load buses, or the data's own."""
 

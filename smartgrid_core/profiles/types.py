@@ -105,18 +105,22 @@ class Profiles:
         return np.arange(self.num_agents) if self.demand_group is None else self.demand_group
 
     @cached_property
-    def peaks_kw(self) -> tuple[np.ndarray, np.ndarray]:
-        """Highest demand and generation of each agent in training weeks, in any column it may draw there, [N] and [N].
+    def peak_demand_kw(self) -> np.ndarray:
+        """Highest demand of each agent in any column it may draw, [N]; of training weeks, where others are held out, as
+        nobody knows those."""
+        return self.demand_scale * self._highest(self.demand, self.demand_pool)
 
-        Held-out weeks are left out, as nobody knows them; where there are none, all weeks count.
-        """
+    @cached_property
+    def peak_generation_kw(self) -> np.ndarray:
+        """Highest generation of each agent, [N], likewise."""
+        return self.generation_scale * self._highest(self.generation, self.generation_pool)
+
+    def _highest(self, columns: np.ndarray, pools: dict[str, np.ndarray]) -> np.ndarray:
+        """Highest known value of the columns that a pool gives each agent, [N]."""
         known = self.split_of_step == split_code("train")
-        split = "train" if known.any() and "train" in self.demand_pool else "all"
-        steps = known if split == "train" else np.ones_like(known)
-        return (
-            self.demand_scale * _highest(self.demand[:, steps], self.demand_pool, split),
-            self.generation_scale * _highest(self.generation[:, steps], self.generation_pool, split),
-        )
+        if known.any() and "train" in pools:
+            return columns.max(axis=1, where=known, initial=0.0)[pools["train"]].max(axis=0)
+        return columns.max(axis=1)[np.concatenate(list(pools.values()))].max(axis=0)
 
     def _check_time(self) -> None:
         if self.step_minutes <= 0 or 1440 % self.step_minutes:
@@ -179,12 +183,6 @@ class Profiles:
                     )
                 if rows.min() < 0 or rows.max() >= columns:
                     raise ProfileError(f"{name}[{split!r}] names a column outside 0 … {columns - 1}")
-
-
-def _highest(columns: np.ndarray, pools: dict[str, np.ndarray], split: str) -> np.ndarray:
-    """Highest value of the columns that a pool gives each agent, [N]."""
-    rows = pools[split] if split in pools else np.concatenate(list(pools.values()))
-    return columns.max(axis=1)[rows].max(axis=0)
 
 
 def with_all(pools: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from server.recordings import Recorder, RecordingStore
 from server.recordings.recorder import RunAbout
 from server.sinks import LiveFrame
+from tests.server.waiting import until
 
 RUN = RunAbout("community-5", "idle", 7, {"hello": {"agents": []}})
 CAP = 64 << 20
@@ -38,13 +38,6 @@ def make(path: Path) -> Iterator[Make]:
     yield recorder
     for one in made:
         one.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.005)
 
 
 def recorded(recorder: Recorder, frames: list[LiveFrame], run: RunAbout = RUN) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from server.jobs import JobQueue, worker
 from server.jobs.store import JobStore
 from smartgrid_core import GridConfig
 from tests.server.serving import write_scenario
+from tests.server.waiting import until
 from trainer import evaluation_cache
 from trainer.evaluate import evaluate
 from trainer.scoreboard import Outcome
@@ -184,13 +185,6 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
     queue.start()
     yield queue
     queue.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.01)
 
 
 def over(queue: JobQueue, name: str) -> str:

@@ -23,7 +23,8 @@ from server.errors import ApiError
 from server.recordings import Recorder, RecordingStore, export
 from server.recordings.database import LAYOUT
 from tests.server.frames import frame
-from tests.server.recording import CAP, RUN, Make, make, path, recorded, store, until  # noqa: F401 (fixtures)
+from tests.server.recording import CAP, RUN, Make, make, path, recorded, store  # noqa: F401 (fixtures)
+from tests.server.waiting import until
 
 
 def test_a_recording_that_is_named_can_be_read(path: Path, store: RecordingStore) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from server.recordings import RecordingStore
 from tests.server.frames import frame
-from tests.server.recording import CAP, RUN, Make, make, path, recorded, store, until  # noqa: F401 (fixtures)
+from tests.server.recording import CAP, RUN, Make, make, path, recorded, store  # noqa: F401 (fixtures)
+from tests.server.waiting import until
 
 
 def padded(path: Path, name: str, mib: int) -> str:

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from server.training.models import TrainingRequest, TrainingStatus
 from server.training.runner import TrainingRunner
 from server.training.runs import Runs
 from tests.server.serving import write_scenario
+from tests.server.waiting import until
 from trainer.runs import shipped_policies
 
 SMALL = {"num_grids": 4, "horizon": 4, "iterations": 2, "validations": 1, "validation_episodes": 2, "threads": 1}
@@ -75,13 +76,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def request(**fields: object) -> TrainingRequest:
     return TrainingRequest.model_validate({"scenario": "tiny", "name": "one", **fields})
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.02)
 
 
 def test_a_run_from_the_form_to_its_metrics(runner: TrainingRunner, tmp_path: Path) -> None:

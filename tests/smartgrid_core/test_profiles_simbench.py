@@ -121,7 +121,7 @@ def test_no_two_prosumers_of_an_episode_carry_copies_of_one_load():
 def test_a_connection_carries_the_roof_and_the_load_behind_it():
     """Nobody stores or sends anything: what every meter is left with is ordered in full, at every moment."""
     without = {"prosumers.*.battery.capacity_kwh": 0, "prosumers.*.battery.initial_soc": 0, "episode_days": 1}
-    sim = Simulator(GridConfig.load("rural-lv", **without), num_grids=512, split="all", seed=5)
+    sim = Simulator(GridConfig.load("rural-lv", **without), num_grids=512, seed=5)
     state, _ = sim.reset()
     exported = torch.zeros(13)
     for _ in range(sim.config.episode_steps):

@@ -49,14 +49,16 @@ def _trade_kw(sim: Simulator, i: int) -> tuple[float, float]:
     agent, p, limit_kw = sim.config.agents[i], sim.table.profiles, 8.0
     low, high = agent.solar.capacity_kwp if agent.solar else (1.0, 1.0)
     most = float(p.generation_scale[i]) * (2 * high / (low + high) if high else 1.0)
-    for column in {c for rows in p.generation_pool.values() for c in rows[:, i]}:
-        limit_kw = max(limit_kw, math.ceil(most * p.generation[column].max()))
+    known = p.split_of_step == 0 if sim.config.profiles.hold_out else p.split_of_step >= 0
+    split = "train" if sim.config.profiles.hold_out else "all"
+    for column in set(p.generation_pool[split][:, i]):
+        limit_kw = max(limit_kw, math.ceil(most * p.generation[column][known].max()))
     if sim.config.profiles.source == "synthetic":
         return limit_kw, limit_kw
     low, high = agent.annual_demand_kwh or (1.0, 1.0)
     most = float(p.demand_scale[i]) * agent.demand_scale[1] * (2 * high / (low + high) if high else 1.0)
-    for column in {c for rows in p.demand_pool.values() for c in rows[:, i]}:
-        limit_kw = max(limit_kw, math.ceil(most * p.demand[column].max()))
+    for column in set(p.demand_pool[split][:, i]):
+        limit_kw = max(limit_kw, math.ceil(most * p.demand[column][known].max()))
     return limit_kw, limit_kw
 
 
