@@ -10,6 +10,7 @@ from torch import Tensor
 from smartgrid_core.simulator import Simulator
 from smartgrid_core.types import RewardParts, State, StepResult
 
+_COST = RewardParts._fields.index("cost")
 SHAPING_EUR_PER_KWH = 0.2  # between what the default tariff gives for a kWh sold and takes for one bought
 
 
@@ -53,7 +54,7 @@ class ShapedReward:
         if self.baseline:
             need = state.demand_kw - state.generation_kw
             price = torch.where(need > 0, state.import_eur_per_kwh[:, None], state.export_eur_per_kwh[:, None])
-            reward = reward + self._weight * need * price * self._step_h
+            reward = reward + self._simulator.params.reward_weights[_COST] * need * price * self._step_h
         if self.shaping_eur_per_kwh:
             reward = reward + self.shaping_eur_per_kwh * (self.discount * out.soc_kwh - state.soc_kwh)
         return reward
@@ -63,14 +64,9 @@ class ShapedReward:
         soc_kwh: Sequence[float], next_soc_kwh: Sequence[float],
     ) -> list[float]:  # fmt: skip
         """The same of one community's prosumers in plain numbers; `need_kw` is demand less generation."""
-        scale = float(self._weight) * self._step_h if self.baseline else 0.0
+        scale = self._simulator.params.reward_weights.tolist()[_COST] * self._step_h if self.baseline else 0.0
         buy, sell, worth = scale * import_eur_per_kwh, scale * export_eur_per_kwh, self.shaping_eur_per_kwh
         return [
             r + need * (buy if need > 0 else sell) + worth * (self.discount * after - before)
             for r, need, before, after in zip(reward, need_kw, soc_kwh, next_soc_kwh, strict=True)
         ]
-
-    @property
-    def _weight(self) -> Tensor:
-        """Of the bill, as it is now."""
-        return self._simulator.params.reward_weights[RewardParts._fields.index("cost")]
