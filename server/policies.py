@@ -151,7 +151,10 @@ class Policies:
 
 def misfit(entry: PolicyEntry, config: GridConfig, there: Interface) -> str | None:
     """Why a policy cannot run a scenario, or None where it can."""
-    difference = interface.misfit(entry.about, config.name, there) if entry.about else None
+    try:
+        difference = interface.misfit(entry.about, config.name, there) if entry.about else None
+    except (UserError, ImportError, OSError) as error:  # its profiles, which the units of powers may follow
+        return f"{config.name} cannot be built: {scrub(str(error))}"
     if difference is not None:
         return f"{entry.name} {difference}: choose a scenario whose prosumers see and do the same, or train one for it"
     if entry.hold_h is not None and held_steps(entry.hold_h, config) is None:

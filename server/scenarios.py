@@ -14,7 +14,7 @@ from smartgrid_core.errors import UserError
 from smartgrid_core.faults import nearest
 from smartgrid_core.links import build_links
 from smartgrid_core.registry import scenario_path
-from trainer.interface import Interface, interface_of
+from trainer.interface import Interface, interface_from
 
 KEPT = 64  # interfaces; the oldest goes first
 
@@ -122,9 +122,9 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 def _interface(config: GridConfig) -> Interface:
     if str(config.links.topology).startswith("nearest"):
-        return interface_of(config, Simulator(config, 1).num_slots)
+        return interface_from(config, Simulator(config, 1).num_slots)
     import numpy as np
 
     n = config.num_agents
     slots = build_links(config.links, n, np.zeros((n, n))).used.shape[0]
-    return interface_of(config, slots)
+    return interface_from(config, slots)

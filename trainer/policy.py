@@ -32,7 +32,7 @@ class PolicyController:
 
     def start(self, sim: Simulator, state: State) -> None:
         """Check that the policy fits the scenario, and begin at a decision."""
-        difference = misfit(self.about, sim.config.name, interface_of(sim.config, sim.num_slots))
+        difference = misfit(self.about, sim.config.name, interface_of(sim))
         if difference is not None:
             raise ConfigError(
                 f"policy {self.name} {difference}: evaluate it on a scenario whose prosumers see and do the same"

@@ -70,6 +70,7 @@ class Training:
             compile=config.compile,
         )
         self.learner = make_learner(config, self.sim)
+        self.interface = interface_of(self.sim)
         self.learner.watch.clock = self.clock
         if config.warm_start is not None and not resume:
             self.news.append(warm_start(self.learner.actor, self._about(), config.warm_start))
@@ -299,7 +300,7 @@ class Training:
             "levels": self.config.qmix.levels, "scenario": self.scenario.name,
             "run": self.folder.path.name, "hidden": list(self.config.hidden), "hold_h": self.config.hold_h,
             "observation_dim": self.sim.observation_dim, "action_dim": self.sim.action_dim,
-            **interface_of(self.scenario, self.sim.num_slots)._asdict(),
+            **self.interface.plain(),
             **self.tally.of_log(),
         }  # fmt: skip
 

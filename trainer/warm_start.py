@@ -9,6 +9,7 @@ from torch import Tensor
 
 from smartgrid_core.errors import ConfigError
 from trainer.actors import Actor, BranchingActor, load_weights
+from trainer.interface import other_units
 from trainer.runs import load_checkpoint
 
 SAME = {  # what must agree, and what to do where it does not
@@ -52,6 +53,8 @@ def warm_start(actor: Actor, own: Mapping[str, Any], path: str) -> str:
             f"; they held actions for {there['hold_h']:g} h and now do for {own['hold_h']:g} h, so scores differ "
             f"at first: --hold_h {there['hold_h']:g} keeps theirs"
         )
+    if units := other_units(there.get("trade_limits_kw", own["trade_limits_kw"]), own["trade_limits_kw"]):
+        started += f"; their powers were in units of {units[0]} kW and now are of {units[1]}, so scores differ at first"
     return started
 
 

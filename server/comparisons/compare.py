@@ -93,7 +93,7 @@ def _choose(
     config: GridConfig, sim: Simulator, names: list[str], policies: Policies
 ) -> tuple[list[Controller], list[str], list[dict[str, str]]]:
     """Trained policies to evaluate, baselines to list, and what cannot run this scenario."""
-    there = interface_of(sim.config, sim.num_slots)
+    there = interface_of(sim)
     controllers: list[Controller] = []
     baselines: list[str] = []
     skipped: list[dict[str, str]] = []

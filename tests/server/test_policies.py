@@ -198,3 +198,25 @@ def test_who_names_no_policy_gets_one_that_fits(tmp_path: Path) -> None:
         "rural-lv": "rural-lv",
         "suburb-40": "suburb-40",
     }
+
+
+def test_a_policy_does_not_fit_where_the_unit_of_its_powers_is_another(folder: Path) -> None:
+    """`trade_kw` scales what is read and ordered: 78 kW taken for 8 lose a third of the score without a word."""
+    about = make_run(folder, "drawn") / "about.json"
+    (folder / "wide.toml").write_text('base = "community-5"\n[override]\n"prosumers.2.trade_kw" = 78\n')
+    (folder / "tiny.toml").write_text('base = "community-5"\n[override]\n"prosumers.2.trade_kw" = [7, 9]\n')
+    scenarios, policies = Scenarios(folder), Policies(folder)
+
+    def reason(policy: str, scenario: str) -> str | None:
+        return misfit(policies.entry(policy), scenarios.load(scenario), scenarios.interface(scenario))
+
+    assert reason("community-5", "community-5") is None
+    assert "with prosumers.2.trade_kw = 8, the unit of its powers; wide has 78" in (reason("community-5", "wide") or "")
+    assert "tiny has 7 to 9" in (reason("drawn", "tiny") or "")
+    trained = json.loads(about.read_text())
+    about.write_text(json.dumps(trained | {"trade_limits_kw": [[6, 10]] * 5}))
+    assert reason("drawn", "tiny") is None, "units within those it met"
+    assert reason("drawn", "community-5") is None
+    del trained["trade_limits_kw"]
+    about.write_text(json.dumps(trained))
+    assert reason("drawn", "wide") is None, "an older version did not say"

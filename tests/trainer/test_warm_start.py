@@ -121,3 +121,14 @@ def test_weights_of_another_program_are_told_in_a_line(tmp_path: Path, algorithm
     save_file(own | {"network.layers.0.weight": torch.zeros(2, 3)}, file)
     with pytest.raises(ConfigError, match=r"'network\.layers\.0\.weight' of shape \[2, 3\] instead of \[3, "):
         start(tmp_path / "c", algorithm, warm_start=path)
+
+
+def test_powers_in_other_units_are_told(tmp_path: Path) -> None:
+    path = trained(tmp_path / "a", "shac")
+    config = TrainConfig.model_validate(SMALL | {"algorithm": "shac", "warm_start": path})
+    told = [
+        Training(config, community(N, {"trade_kw": limit_kw}), tmp_path / f"{limit_kw}", resume=False).news[0]
+        for limit_kw in (8.0, 30.0)
+    ]
+    assert "their powers" not in told[0]
+    assert "their powers were in units of prosumers.0.trade_kw = 8 kW and now are of 30" in told[1]
