@@ -40,8 +40,9 @@ class PpoConfig(_Settings):
     critic_coeff: PositiveFloat = 1.0
     """Weight of the value loss."""
     target_kl: PositiveFloat = 0.03
-    """Limit of the mean approximate KL divergence: beyond it the epochs of an iteration end and the step size shrinks
-    by a third; where the last epoch stays below half of it, the step size grows again, to `learning_rate` at most."""
+    """Limit of each learner's approximate KL divergence: beyond it, its epochs of an iteration end and its step size
+    shrinks by a third; where the last epoch stays below half of it, the step size grows again, to `learning_rate` at
+    most. With `share_parameters` there is one learner, and the mean over prosumers counts."""
     credit: Literal["own", "neighbours", "team"] = "own"
     """What an actor is credited with: the advantage for its own prosumer's rewards, or also, in EUR, that of those it
     is linked to, or of all. More of them hold more of what the actor causes, and more noise of others' exploration."""
@@ -86,6 +87,10 @@ class QmixConfig(_Settings):
     """The same once exploration has ended."""
     epsilon_until: float = Field(default=0.4, gt=0, le=1)
     """Part of the run over which exploration shrinks (linear)."""
+
+    def epsilon(self, progress: float) -> float:
+        """Probability that an entry of an action is random at a fraction of the run done."""
+        return self.epsilon_start + (self.epsilon_end - self.epsilon_start) * min(1.0, progress / self.epsilon_until)
 
     @field_validator("levels")
     @classmethod

@@ -19,6 +19,7 @@ from trainer.ppo_functions import (
     Losses,
     advantages,
     credited,
+    explained_variance,
     followed,
     normal_log_prob,
     ppo_losses,
@@ -54,7 +55,8 @@ class Ppo:
         self.activation_bytes = max(whole, learning) + sum(net.read_bytes(rows) for net in both)
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.generator = generator(config.seed)
-        self.pace = 1.0  # factor on the step size that keeps divergences near their limit
+        learners = 1 if config.share_parameters else n
+        self.pace = torch.ones(learners, device=sim.device)  # factors on steps that keep divergences near their limit
         self.credited = credited(own.credit, sim.links.pairs, n).to(sim.device)
         self.reward_scale = torch.ones(n, device=sim.device)
         self.scaled = False
@@ -99,7 +101,7 @@ class Ppo:
     def update(self, progress: float) -> dict[str, Any]:
         """One PPO iteration on the batch; returns diagnostics, per-agent ones as [N] tensors."""
         config = self.config.ppo
-        learning_rate = self.config.learning_rate * self.config.annealed(progress) * self.pace
+        learning_rate = self.config.learning_rate * self.config.annealed(progress)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         batch, explained = self._batch()
@@ -107,23 +109,27 @@ class Ppo:
         size = decisions // config.minibatches
         logs: list[Losses] = []
         norms: list[Tensor] = []
-        kl = 0.0
+        going = torch.ones_like(self.pace)  # 0: a learner that diverged as far as it may, and waits for the next batch
+        kl, passes = torch.zeros_like(self.pace), torch.zeros_like(self.pace)
         for _ in range(config.epochs):
+            passes += going
             order = torch.randperm(decisions, generator=self.generator).to(self.reward_scale.device)
             for k in range(config.minibatches):
-                losses, norm = self._descend(batch.take(order[k * size : (k + 1) * size]))
+                losses, norm = self._descend(batch.take(order[k * size : (k + 1) * size]), self.pace * going)
                 logs.append(losses)
                 norms.append(norm)
-            kl = float(mean_over_ranks(torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean()))
-            if kl > config.target_kl:
+            each = torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean(0)
+            kl = mean_over_ranks(each.mean(0, keepdim=True) if self.config.share_parameters else each)
+            going *= kl <= config.target_kl
+            if not going.any():
                 break
         self.pace = followed(self.pace, kl, config.target_kl)
-        mean = Losses(*(torch.stack(values).mean() for values in zip(*logs, strict=True)))
+        mean = Losses(*(torch.stack(values).mean(0) for values in zip(*logs, strict=True)))
         return {
             "loss_objective": mean.objective, "loss_critic": mean.critic, "entropy": mean.entropy,
             "kl_approx": mean.kl, "clip_fraction": mean.clip_fraction, "explained_variance": explained,
             "gradient_norm": torch.stack(norms).mean(0), "std": self.actor.std().detach().mean(-1),
-            "epochs": len(logs) / config.minibatches, "learning_rate": learning_rate,
+            "epochs": passes, "pace": self.pace, "learning_rate": learning_rate,
         }  # fmt: skip
 
     @torch.no_grad()
@@ -134,7 +140,7 @@ class Ppo:
         values = self.critic.evaluate(valued)[..., 0].T.reshape(r.seen.shape[:-1])
         value, next_value = values[: c.horizon], r.next_values(values)
         advantage, target = advantages(r.reward / self.reward_scale, value, next_value, r.truncated, c.gamma, c.lmbda)
-        explained = 1 - (target - value).flatten(0, 1).var(0) / target.flatten(0, 1).var(0).clamp_min(1e-8)
+        explained = explained_variance(value.flatten(0, 1), target.flatten(0, 1))
         valued = valued[:, : r.truncated.numel()].contiguous()
         seen = valued if self.reads_alike else self.actor.network.read(r.obs).contiguous()
         every = (r.action, r.log_prob, standardised(self._credit(advantage)), target)
@@ -149,8 +155,8 @@ class Ppo:
             return advantage
         return (advantage * self.reward_scale) @ self.credited / self.reward_scale
 
-    def _descend(self, batch: Batch) -> tuple[Losses, Tensor]:
-        """One gradient step; the losses and each agent's gradient norm."""
+    def _descend(self, batch: Batch, pace: Tensor) -> tuple[Losses, Tensor]:
+        """One gradient step, each learner's part `pace` of it; the losses and each agent's gradient norm."""
         config = self.config.ppo
         mean, std = self.actor.evaluate(batch.seen)
         losses = ppo_losses(mean, std, self.critic.evaluate(batch.valued)[..., 0], batch, config.clip_epsilon)
@@ -160,7 +166,11 @@ class Ppo:
         (each.mean() if self.config.share_parameters else each.sum()).backward()
         average_gradients(self.parameters)
         norm = clip_gradients_per_agent(self.parameters, self.config.max_grad_norm)
+        before = [weight.detach().clone() for weight in self.parameters]
         self.optimiser.step()
+        with torch.no_grad():
+            for weight, old in zip(self.parameters, before, strict=True):  # Adam has one step size for all rows
+                weight.lerp_(old, (1 - pace).view(-1, *[1] * (weight.dim() - 1)))
         return Losses(*(x.detach() for x in losses)), norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,7 +188,8 @@ class Ppo:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.reward_scale.copy_(saved["reward_scale"])
         self.scaled = saved["scaled"]
-        self.pace = saved.get("pace", 1.0)  # this and the next are absent where an older version saved
+        pace = saved.get("pace", 1.0)  # a number, and this and the next are absent, where an older version saved
+        self.pace.copy_(torch.as_tensor(pace))
         self.actor.network.units_kept = saved.get("units_kept", False)
         self.generator.set_state(saved["generator"])
         self._compare_units()

@@ -86,13 +86,32 @@ def credited(credit: str, pairs: np.ndarray, num_agents: int) -> Tensor:
     return whose
 
 
-def followed(pace: float, kl: float, target_kl: float) -> float:
-    """The factor on the step size after an iteration that diverged by `kl`: shorter beyond the limit, longer below half
-    of it, never above 1 (as Rudin et al. 2022, arXiv:2109.11978, adapt their learning rate).
+def followed(pace: Tensor, kl: Tensor, target_kl: float) -> Tensor:
+    """Factors on learners' step sizes after an iteration in which they diverged by `kl`: shorter beyond the limit,
+    longer below half of it, never above 1 (as Rudin et al. 2022, arXiv:2109.11978, adapt their learning rate).
+
+    Args:
+        pace, kl: one for each learner.
     """
-    if kl > target_kl:
-        return pace / PACE
-    return min(1.0, pace * PACE) if kl < target_kl / 2 else pace
+    longer = torch.where(kl < target_kl / 2, (pace * PACE).clamp_max(1.0), pace)
+    return torch.where(kl > target_kl, pace / PACE, longer)
+
+
+def explained_variance(value: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+    """1 − Var(target − value) / Var(target) over the first dimension: 1 where values tell targets, 0 where a constant
+    would do as well.
+
+    Args:
+        value, target: [M, ...]; counts: [M, ...] 0 or 1, decisions to leave out and to count; None: all count.
+    """
+
+    def variance(x: Tensor) -> Tensor:
+        if counts is None:
+            return x.var(0, correction=0)
+        weight = counts / counts.sum(0).clamp_min(1)
+        return ((x - (x * weight).sum(0)).square() * weight).sum(0)
+
+    return 1 - variance(target - value) / variance(target).clamp_min(1e-8)
 
 
 def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
 from trainer.networks import clip_gradients_per_agent
+from trainer.ppo_functions import explained_variance
 from trainer.replay import Replay, Transitions
 from trainer.stopwatch import Stopwatch
 
@@ -80,7 +81,7 @@ class Qmix:
     def collect(self, state: State, obs: Tensor, progress: float) -> Collected:
         """Act by the best levels, each with probability ε by any, and remember."""
         require_whole_holds(state, self.hold)
-        epsilon = self._epsilon(progress)
+        epsilon = self.config.qmix.epsilon(progress)
         rewards, truncated = [], []
         self.endings.begin(state)
         parts = torch.zeros(4, self.sim.num_agents, device=self.sim.device)
@@ -113,10 +114,6 @@ class Qmix:
         explore = torch.rand(best.shape, device=best.device) < epsilon
         return torch.where(explore, torch.randint_like(best, len(self.actor.levels)), best)
 
-    def _epsilon(self, progress: float) -> float:
-        c = self.config.qmix
-        return c.epsilon_start + (c.epsilon_end - c.epsilon_start) * min(1.0, progress / c.epsilon_until)
-
     def _fix_scales(self) -> None:
         """Take units of reward and inputs from the first experience, once."""
         if not self.scaled:
@@ -132,11 +129,11 @@ class Qmix:
         learning_rate, own = self.config.learning_rate * self.config.annealed(progress), self.config.qmix
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
-        losses, norms, values = [], [], []
+        losses, norms, values, explained = [], [], [], []
         for _ in range(own.updates):
             batch = self.replay.sample(own.batch, self.generator)
             batch = batch._replace(reward=batch.reward / self.reward_scale)
-            loss, value = td_loss(self.value, self.target, batch, self.config.gamma)
+            loss, value, wanted = td_loss(self.value, self.target, batch, self.config.gamma)
             self.optimiser.zero_grad()
             loss.backward()
             average_gradients(self.parameters)
@@ -147,10 +144,12 @@ class Qmix:
                 for slow, fast in zip(self.target.parameters(), self.parameters, strict=True):
                     slow.lerp_(fast, own.target_rate)
             losses.append(loss.detach())
-            values.append(value)
+            values.append(value.mean())
+            explained.append(explained_variance(value, wanted))
         return {
             "loss_critic": torch.stack(losses).mean(), "gradient_norm": torch.stack(norms).mean(0),
-            "value_mean": torch.stack(values).mean(), "epsilon": self._epsilon(progress),
+            "value_mean": torch.stack(values).mean(), "explained_variance": torch.stack(explained).mean(),
+            "epsilon": self.config.qmix.epsilon(progress),
             "learning_rate": learning_rate,
         }  # fmt: skip
 
@@ -173,8 +172,8 @@ class Qmix:
         self.generator.set_state(saved["generator"])
 
 
-def td_loss(value: TeamValue, target: TeamValue, batch: Transitions, gamma: float) -> tuple[Tensor, Tensor]:
-    """One-step loss of the team's value, and the mean value.
+def td_loss(value: TeamValue, target: TeamValue, batch: Transitions, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """One-step loss of the team's value, the values [M] and what they are to be, [M].
 
     What follows is valued by the target networks at the levels the trained ones prefer (double Q-learning, van Hasselt
     et al. 2016, arXiv:1509.06461).
@@ -183,4 +182,4 @@ def td_loss(value: TeamValue, target: TeamValue, batch: Transitions, gamma: floa
         preferred = value.actor(batch.next_obs).argmax(-1)
         wanted = batch.reward + gamma * target(batch.next_obs, preferred)
     predicted = value(batch.obs, batch.choice)
-    return F.smooth_l1_loss(predicted, wanted), predicted.detach().mean()
+    return F.smooth_l1_loss(predicted, wanted), predicted.detach(), wanted

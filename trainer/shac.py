@@ -21,6 +21,7 @@ from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
 from trainer.networks import StackedMLP, clip_gradients_per_agent
+from trainer.ppo_functions import explained_variance
 from trainer.stopwatch import Stopwatch
 
 FLOWING = ("soc_kwh", "stability", "voltage_pu")  # fields of the state that a gradient passes through
@@ -144,11 +145,24 @@ class Shac:
         targets = lambda_targets(
             window.reward.detach(), window.values.detach(), window.ends, self.config.gamma, self.config.lmbda
         )
+        explained = self._explained(window, targets)
         critic_loss = self._fit_critic(window.obs.flatten(0, 1), targets.flatten(0, 1))
         return {
             "loss_objective": loss.detach(), "loss_critic": critic_loss, "gradient_norm": norm,
-            "value_mean": self.value_mean.clone(), "learning_rate": self.config.learning_rate * rate,
+            "value_mean": self.value_mean.clone(), "explained_variance": explained,
+            "learning_rate": self.config.learning_rate * rate,
         }  # fmt: skip
+
+    @torch.no_grad()
+    def _explained(self, window: Window, targets: Tensor) -> Tensor:
+        """Explained variance [N] of the targets by the values known when the window was taken.
+
+        What follows a decision is valued anyway, so the window's first is left out, and every one an episode begins at.
+        """
+        if len(targets) < 2:
+            return torch.full_like(self.value_mean, torch.nan)
+        counts = (~window.truncated[:-1]).to(targets.dtype)[..., None]
+        return explained_variance(*(x.flatten(0, 1) for x in (window.values[:-1], targets[1:], counts)))
 
     def objective(self, window: Window) -> Tensor:
         """What the actors descend on: minus the community's return per decision, in units of the first rewards."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smartgrid_core import GridConfig, Simulator
+from smartgrid_core import GridConfig, Simulator, State
 from smartgrid_core.devices import device_of
 from smartgrid_core.errors import ConfigError, UserError
 from smartgrid_core.types import RewardParts
@@ -206,7 +206,7 @@ class Training:
             bar.message(f"compiled in {time.perf_counter() - start:.0f} s")
 
     def _iterate(self, board: Any, bar: TrainingProgress) -> None:
-        start, watch = self.clock(), self.learner.watch
+        start, watch, before = self.clock(), self.learner.watch, self.state
         with watch("collect"):
             collected = self.learner.collect(self.state, self.obs, self.progress)
         self.state, self.obs = collected.state, collected.obs
@@ -216,7 +216,8 @@ class Training:
         times = [parts[name] for name in PARTS] + [self.clock() - start]
         *times, elapsed = distributed.mean_over_ranks(torch.tensor(times, dtype=torch.float64)).tolist()
         self.tally.iterated(self.steps_per_iteration, elapsed)
-        record = distributed.averaged(self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed))
+        record = self._record(collected, logs, dict(zip(PARTS, times, strict=True)), elapsed)
+        record = distributed.averaged(record | self._replaced(before))
         self._stop_if(broken_number(record))
         due = self.progress * self.config.validations >= self.tally.validated + 1 or self.progress >= 1.0
         between = not due and self.tally.seconds - self.saved_s >= 60 * self.config.checkpoint_minutes
@@ -266,8 +267,7 @@ class Training:
             **{f"reward_{name}": listed(value) for name, value in parts.items()},
             "learning_reward": listed(collected.learning_reward),
             **{k: listed(v) if isinstance(v, Tensor) else v for k, v in logs.items()},
-            "clamped": float(self.state.clamped.float().mean()),
-            "nonfinite": float(self.state.nonfinite.float().mean()),
+            "reward": listed(self.sim.params.reward_weights @ collected.reward_parts),
         }  # fmt: skip
 
     def _validate(self) -> dict[str, Any]:
@@ -275,6 +275,12 @@ class Training:
         start = self.clock()
         result = distributed.by_first(lambda: self.validation.run(self.controller()))
         self.tally.scored(result["score"])
+    def _replaced(self, before: State) -> dict[str, float]:
+        """Shares of an iteration's action entries that the simulator put into [-1, 1], and that were no numbers."""
+        entries = self.config.horizon * self.learner.hold * self.sim.num_agents * self.sim.action_dim
+        pairs = {name: (getattr(before, name), getattr(self.state, name)) for name in ("clamped", "nonfinite")}
+        return {name: float((now - then).float().mean()) / entries for name, (then, now) in pairs.items()}
+
         self.tally.seconds += distributed.by_first(lambda: self.clock() - start)
         self.tally.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}

@@ -23,6 +23,7 @@ from trainer.ppo_functions import (
     Losses,
     advantages,
     credited,
+    explained_variance,
     followed,
     normal_log_prob,
     ppo_losses,
@@ -108,7 +109,7 @@ def test_an_agents_gradient_is_of_its_own_loss_however_many_there_are(algorithm:
     own = own - learner.config.ppo.entropy_coeff * losses.entropy[2]
     gradients = torch.autograd.grad(own, learner.parameters)
     assert all(g[[0, 1, 3]].abs().max() == 0 for g in gradients)
-    _, norms = learner._descend(batch)
+    _, norms = learner._descend(batch, learner.pace)
     assert float(norms[2]) == pytest.approx(float(torch.stack([g.norm() for g in gradients]).norm()), rel=1e-4)
 
 
@@ -158,17 +159,75 @@ def test_step_size_follows_the_divergence() -> None:
     """Shorter after an iteration beyond the limit, longer after a calm one, never beyond the configured."""
     learner, sim = learner_of("ippo", final_learning_rate=1.0)
     assert isinstance(learner, Ppo)
-    full = learner.config.learning_rate
     state, obs = sim.reset()
-    rates = []
+    paces = []
     for limit in (0.0, 0.0, 1e9, 1e9, 1e9):
         ppo = learner.config.ppo.model_copy(update={"target_kl": limit})
         learner.config = learner.config.model_copy(update={"ppo": ppo})
         state, obs, *_ = learner.collect(state, obs, 0.0)
-        rates.append(learner.update(0.0)["learning_rate"])
-    assert rates == pytest.approx([full, full / 1.5, full / 1.5**2, full / 1.5, full])
-    assert followed(1.0, kl=0.02, target_kl=0.03) == 1.0, "between half the limit and the limit nothing changes"
-    assert followed(0.5, kl=0.02, target_kl=0.03) == 0.5
+        learner.update(0.0)
+        paces.append(learner.pace)
+    expected = [1 / 1.5, 1 / 1.5**2, 1 / 1.5, 1.0, 1.0]
+    torch.testing.assert_close(torch.stack(paces), torch.tensor(expected)[:, None].expand(5, sim.num_agents))
+    between = followed(torch.tensor([1.0, 0.5]), torch.full((2,), 0.02), target_kl=0.03)
+    assert between.tolist() == [1.0, 0.5], "between half the limit and the limit nothing changes"
+
+
+@pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
+def test_a_learner_that_diverged_waits_and_the_others_go_on(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Independent learners: how far one diverges is no reason for another to stop, or to take other steps."""
+
+    def updated(limit_of_first: float | None) -> tuple[Ppo, dict[str, Any]]:
+        learner, sim = learner_of(algorithm)
+        assert isinstance(learner, Ppo)
+        learner.collect(*sim.reset(), 0.0)
+        losses = ppo_losses
+
+        def reported(*args: Any) -> Losses:
+            found = losses(*args)
+            if limit_of_first is None:
+                return found
+            return found._replace(kl=torch.cat([torch.tensor([limit_of_first]), torch.zeros_like(found.kl[1:])]))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("trainer.ppo.ppo_losses", reported)
+            return learner, learner.update(0.0)
+
+    calm, together = updated(0.0)
+    stopped, apart = updated(1.0)
+    epochs = calm.config.ppo.epochs
+    assert together["epochs"].tolist() == [epochs] * len(together["epochs"])
+    assert apart["epochs"].tolist() == [1, *[epochs] * (len(apart["epochs"]) - 1)]
+    assert apart["pace"].tolist() == pytest.approx([1 / 1.5, *[1.0] * (len(apart["pace"]) - 1)])
+    for one, other in zip(calm.parameters, stopped.parameters, strict=True):
+        assert not torch.equal(one[0], other[0]), "the first took fewer steps"
+        assert torch.equal(one[1:], other[1:]), "the others took theirs"
+
+
+def test_a_part_of_a_step_is_that_part_of_adams() -> None:
+    """The pace is a learning rate a row: half the pace for all is half the rate of the optimiser."""
+    changes = []
+    for rate, pace in ((1e-3, 0.5), (5e-4, 1.0)):
+        learner, sim = learner_of("ippo", learning_rate=rate, final_learning_rate=1.0)
+        assert isinstance(learner, Ppo)
+        learner.collect(*sim.reset(), 0.0)
+        batch = learner._batch()[0]
+        before = [weight.detach().clone() for weight in learner.parameters]
+        learner._descend(batch, torch.full((sim.num_agents,), pace))
+        changes.append([weight.detach() - old for weight, old in zip(learner.parameters, before, strict=True)])
+    for one, other in zip(*changes, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)
+
+
+def test_explained_variance_counts_what_it_is_told_to() -> None:
+    target = torch.randn(40, 3)
+    value = 0.5 * target + 0.1 * torch.randn(40, 3)
+    expected = 1 - (target - value).var(0) / target.var(0)
+    torch.testing.assert_close(explained_variance(value, target), expected)
+    counts = torch.cat([torch.ones(40, 1), torch.zeros(5, 1)])
+    more = torch.cat([value, torch.full((5, 3), 99.0)]), torch.cat([target, torch.full((5, 3), -99.0)])
+    torch.testing.assert_close(explained_variance(*more, counts), expected)
+    assert explained_variance(torch.full((40, 3), 7.0), target).abs().max() < 1e-6, "a constant explains nothing"
 
 
 @pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
@@ -179,8 +238,8 @@ def test_the_first_minibatch_is_of_the_policy_that_acted(algorithm: str, monkeyp
     divergences = []
     descend = learner._descend
 
-    def noted(batch: Batch) -> tuple[Losses, torch.Tensor]:
-        losses, norm = descend(batch)
+    def noted(batch: Batch, pace: torch.Tensor) -> tuple[Losses, torch.Tensor]:
+        losses, norm = descend(batch, pace)
         divergences.append(float(losses.kl.mean()))
         return losses, norm
 

@@ -49,7 +49,7 @@ def test_team_loss_equals_torchrl() -> None:
     """Our loss is QMixerLoss with double Q-learning off where both networks prefer the same levels."""
     value, target = team(), team()
     batch = Transitions(torch.randn(32, 3, 4), torch.randint(0, 5, (32, 3, 2)), torch.randn(32), torch.randn(32, 3, 4))
-    ours, _ = td_loss(value, target, batch, 0.9)
+    ours, *_ = td_loss(value, target, batch, 0.9)
     keys = [("agents", name) for name in ("action", "action_value", "chosen_action_value")]
     choose: Any = QValueModule(action_value_key=keys[1], out_keys=keys, action_space="categorical")
     entries = nn.Sequential(value.actor, nn.Flatten(-3, -2))  # TorchRL's agents are the entries, mixed in two steps

@@ -74,13 +74,21 @@ def test_a_run_tells_where_its_time_goes_and_how_it_compares(ended: Training) ->
     assert {"train/gradient_norm/agent_4", "time/env_s", "time/agent_steps_per_s", "validation/validation_score",
             "validation/validation_baselines/time-of-use", "train/learning_rate"} <= names  # fmt: skip
     assert {f"reward/reward_{part}/agent_4" for part in RewardParts._fields} <= names
-    for key in ("kl_approx", "clip_fraction", "entropy", "loss_objective", "loss_critic"):
-        assert events.Scalars(f"train/{key}")[-1].value == pytest.approx(line[key])
-    for group, key in (("train", "explained_variance"), ("train", "std"), ("reward", "reward_cost")):
+    of_train = ("kl_approx", "clip_fraction", "entropy", "loss_objective", "loss_critic", "explained_variance", "std",
+                "pace", "epochs")  # fmt: skip
+    for group, key in (*(("train", key) for key in of_train), ("reward", "reward"), ("reward", "reward_cost")):
+        assert f"{group}/{key}/agent_4" in names
         logged = events.Scalars(f"{group}/{key}/mean")[-1].value
         assert logged == pytest.approx(sum(line[key]) / len(line[key]))
     of_a_normal = 0.5 * math.log(2 * math.pi * math.e)
-    assert line["entropy"] == pytest.approx(3 * sum(math.log(s) + of_a_normal for s in line["std"]) / 5, abs=0.1)
+    for entropy, std in zip(line["entropy"], line["std"], strict=True):
+        assert entropy == pytest.approx(3 * (math.log(std) + of_a_normal), abs=0.1)
+    weights = ended.sim.params.reward_weights.tolist()
+    for agent, total in enumerate(line["reward"]):
+        parts = zip(weights, (line[f"reward_{part}"][agent] for part in RewardParts._fields), strict=True)
+        assert total == pytest.approx(sum(weight * part for weight, part in parts), abs=1e-6)
+    assert 0 < line["clamped"] < 0.2, "exploration leaves [-1, 1] now and then"
+    assert line["nonfinite"] == 0
 
 
 @pytest.mark.usefixtures("unvalidated")
