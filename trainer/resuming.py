@@ -13,6 +13,7 @@ from smartgrid_core.registry import overridden as scenario_overridden
 from smartgrid_core.registry import validate_config
 from trainer.config import TrainConfig, overridden, validated
 from trainer.files import damage_told, read_json
+from trainer.tally import Tally
 
 SHOWN = 5  # differing fields a message names
 WIDEST = 60  # characters of a value in it
@@ -101,19 +102,43 @@ def check(folder: Path, before: Settings, now: Settings) -> list[str]:
     return [f"changed by --resume: {c.field} {_short(c.before)} → {_short(c.now)}" for c in changes]
 
 
-def check_shape(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def told_of_progress(before: TrainConfig, now: TrainConfig, tally: Tally) -> list[str]:
+    """What to tell where a run is longer or shorter than it was: what follows its progress goes back or ahead."""
+    then, here = (config.progress(tally.iteration, tally.seconds) for config in (before, now))
+    rates = (config.learning_rate * config.annealed(x) for config, x in ((before, then), (now, here)))
+    follows = [("the step size", *rates)]
+    if now.algorithm == "qmix":
+        follows.append(("ε", before.qmix.epsilon(then), now.qmix.epsilon(here)))
+    told = ", ".join(f"{name} from {old:.2g} to {new:.2g}" for name, old, new in follows if old != new)
+    if then == here or not told:
+        return []
+    return [
+        f"{100 * then:.0f} % of the run was done, {100 * here:.0f} % is of its new length, and what follows that goes "
+        f"on accordingly: {told}"
+    ]
+
+
+def check_shape(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any], way_on: str) -> None:
     """What is resumed must have the networks and the grids of what was saved.
+
+    Args:
+        path: what was read; saved: its content; now: the shape of the run; way_on: what to do without that file.
 
     Raises:
         ConfigError: something that the checkpoint's tensors depend on differs.
     """
-    told = saved.get("shape", {})
+    told = saved.get("shape")
+    if not isinstance(told, Mapping):
+        raise ConfigError(
+            f"{path} does not say what run it is of: another program saved it, or a version that can resume it; "
+            f"{way_on}"
+        )
     for name in dict.fromkeys((*told, *now)):
         before = told.get(name, "that of an older version")
         if now.get(name) != before:
             raise ConfigError(
-                f"{folder} holds a run with {name} = {before}, this version gives {now.get(name)}: resume with the "
-                "version it began with, or start anew with another --out"
+                f"{path} is of a run with {name} = {before}, and this run has {now.get(name)}: it was saved by another "
+                f"run, or by another version, which can resume it; {way_on}"
             )
 
 

@@ -170,7 +170,7 @@ class RunFolder:
         Raises:
             ConfigError: there is no such checkpoint, or it is damaged.
         """
-        path = self._find_training(name, rank)
+        path = self.training_file(name, rank)
         if path is None:
             began = (self.path / "config.json").exists()
             hint = f"the run ended before its first: delete {self.path}" if began else "no run began there: start it"
@@ -178,11 +178,14 @@ class RunFolder:
                 f"nothing to resume: {self.checkpoints / name} holds no training state; {hint}, without --resume, or "
                 "give another folder with --out"
             )
-        with damage_told(path, self._way_on(path)):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with damage_told(path, self.way_on(path)):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(found, dict):
+                raise ValueError(f"a {type(found).__name__}, and not what a run saves")
+        return found
 
-    def _way_on(self, damaged: Path) -> str:
-        """What to do where a file to resume from is damaged."""
+    def way_on(self, damaged: Path) -> str:
+        """What to do where a file to resume from is of no use."""
         older = self.checkpoints / PREVIOUS
         if damaged.parent != older and (older / damaged.name).is_file():
             return f"remove the folder {damaged.parent}, and --resume goes on from {older}"
@@ -190,9 +193,10 @@ class RunFolder:
 
     def can_resume(self) -> bool:
         """Whether `load_training` finds something."""
-        return self._find_training("last", 0) is not None
+        return self.training_file() is not None
 
-    def _find_training(self, name: str, rank: int) -> Path | None:
+    def training_file(self, name: str = "last", rank: int = 0) -> Path | None:
+        """What `load_training` reads, if it is there."""
         # A kill between the two renames of `save` leaves the old checkpoint under its other name.
         file = f"training-{rank}.pt" if rank else "training.pt"
         folders = (name, f".{name}.old", *((PREVIOUS,) if name == "last" else ()))

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from smartgrid_core import State
+from smartgrid_core.errors import ConfigError
 from trainer import distributed
 from trainer.files import damage_told
+from trainer.soundness import broken_weights
 from trainer.tally import Tally
 
 if TYPE_CHECKING:
@@ -44,9 +46,13 @@ def put_back(training: Training, saved: dict[str, Any]) -> str:
     Raises:
         ConfigError: what was saved does not fit.
     """
-    remedy = "what it saved to resume does not fit; begin anew with another --out"
-    with damage_told(training.folder.checkpoints, remedy):
-        return _put_back(training, {"score": None, "stale": 0} | saved)  # absent in runs of older versions
+    path = training.folder.training_file() or training.folder.checkpoints
+    remedy = training.folder.way_on(path)
+    with damage_told(path, remedy):
+        told = _put_back(training, {"score": None, "stale": 0} | saved)  # absent in runs of older versions
+    if fault := broken_weights(training.learner, training.obs):
+        raise ConfigError(f"{path} cannot be gone on from, as {fault}: {remedy}")
+    return told
 
 
 def _put_back(training: Training, saved: dict[str, Any]) -> str:

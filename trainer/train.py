@@ -51,6 +51,7 @@ class Training:
         self.over = ""  # why a run that is resumed has nothing left to do
         self.news: list[str] = []  # lines to tell when the run begins
         self.changes: list[str] = []  # of them, settings other than those of the run that is resumed
+        self.before: resuming.Settings | None = None  # on the first rank, those of the run that is resumed
         check_batch(config)
         distributed.by_first(self._refuse_repetition)
         distributed.by_first(lambda: self.folder.refuse_other(self.resume or self._began_here()))
@@ -69,8 +70,8 @@ class Training:
             hold_steps=steps_of_hold(config, scenario),
             compile=config.compile,
         )
-        self.learner = make_learner(config, self.sim)
         self.interface = interface_of(self.sim)
+        self.learner = make_learner(config, self.sim)
         self.learner.watch.clock = self.clock
         if config.warm_start is not None and not resume:
             self.news.append(warm_start(self.learner.actor, self._about(), config.warm_start))
@@ -118,6 +119,8 @@ class Training:
         saved = distributed.dealt(self._open)
         if saved is not None:
             self.news = [snapshot.put_back(self, saved), *self.changes]
+            if self.before is not None:
+                self.news += resuming.told_of_progress(self.before.train, self.config, self.tally)
             self.over = self.config.what_is_over(self.tally.iteration, self.tally.seconds, self.tally.stale)
             if self.over:  # the settings of the run stay as well: those given now took no effect
                 say(f"nothing left to do: {self.over}")
@@ -163,8 +166,10 @@ class Training:
         world, again = distributed.world_size(), self._began_here()
         if self.resume or (again and self.folder.can_resume()):
             first = self.folder.load_training()
-            self.changes = resuming.check(self.folder.path, resuming.stored(self.folder.path), self._settings())
-            resuming.check_shape(self.folder.path, first, snapshot.shape(self))
+            self.before = resuming.stored(self.folder.path)
+            self.changes = resuming.check(self.folder.path, self.before, self._settings())
+            if file := self.folder.training_file():
+                resuming.check_shape(file, first, snapshot.shape(self), self.folder.way_on(file))
             left = first.get("world_size", 1)
             return [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
         self.folder.create(self._settings().plain(), again, distributed.job())
@@ -264,23 +269,23 @@ class Training:
             "progress": self.progress, "world_size": distributed.world_size(),
             "agent_steps_per_s": agent_steps / elapsed, **{f"{name}_s": s for name, s in parts_s.items()},
             "inference_s": parts_s["collect"] - parts_s["env"],
+            "reward": listed(self.sim.params.reward_weights @ collected.reward_parts),
             **{f"reward_{name}": listed(value) for name, value in parts.items()},
             "learning_reward": listed(collected.learning_reward),
             **{k: listed(v) if isinstance(v, Tensor) else v for k, v in logs.items()},
-            "reward": listed(self.sim.params.reward_weights @ collected.reward_parts),
         }  # fmt: skip
 
-    def _validate(self) -> dict[str, Any]:
-        """Score on validation weeks."""
-        start = self.clock()
-        result = distributed.by_first(lambda: self.validation.run(self.controller()))
-        self.tally.scored(result["score"])
     def _replaced(self, before: State) -> dict[str, float]:
         """Shares of an iteration's action entries that the simulator put into [-1, 1], and that were no numbers."""
         entries = self.config.horizon * self.learner.hold * self.sim.num_agents * self.sim.action_dim
         pairs = {name: (getattr(before, name), getattr(self.state, name)) for name in ("clamped", "nonfinite")}
         return {name: float((now - then).float().mean()) / entries for name, (then, now) in pairs.items()}
 
+    def _validate(self) -> dict[str, Any]:
+        """Score on validation weeks."""
+        start = self.clock()
+        result = distributed.by_first(lambda: self.validation.run(self.controller()))
+        self.tally.scored(result["score"])
         self.tally.seconds += distributed.by_first(lambda: self.clock() - start)
         self.tally.validated = int(self.progress * self.config.validations)
         return {f"validation_{k}": v for k, v in result.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -101,8 +103,53 @@ def test_a_run_of_another_layout_is_refused_in_words(tmp_path: Path) -> None:
         saved = torch.load(file, weights_only=True)
         del saved["shape"]["optimiser"]
         torch.save(saved, file)
-    with pytest.raises(ConfigError, match=r"optimiser = that of an older version, this version gives one row .*anew"):
+    with pytest.raises(ConfigError, match=r"optimiser = that of an older version, and this run has one row .*anew"):
         run(tmp_path / "run", resume=True, iterations=2)
+
+
+@pytest.mark.usefixtures("unvalidated")
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("fault", ["list", "stranger", "other batch", "other weights", "not a number"])
+def test_a_training_state_that_loads_but_is_of_no_use_is_refused_with_a_way_on(
+    tmp_path: Path, fault: str, kept: bool
+) -> None:
+    """Nothing is written, and what the message says to do works."""
+    folder = tmp_path / "run"
+    run(folder, iterations=2, validations=2)
+    last = folder / "checkpoints/last"
+    if not kept:
+        shutil.rmtree(folder / "checkpoints/previous")
+    saved = torch.load(last / "training.pt", weights_only=True)
+    if fault == "list":
+        saved = [saved]
+    elif fault == "stranger":
+        saved = {"model": torch.zeros(3), "step": 7}
+    elif fault == "other batch":
+        saved["shape"]["num_grids"] = 99
+    elif fault == "other weights":
+        saved["learner"]["actor"].popitem()
+    else:
+        saved["learner"]["actor"]["network.layers.0.weight"][0, 0, 0] = math.nan
+    torch.save(saved, last / "training.pt")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "tfevents" not in path.name}
+    way_on = "remove the folder .*checkpoints/last, and --resume goes on" if kept else "begin anew with another --out"
+    with pytest.raises(ConfigError, match=f"checkpoints/last/training.pt .*{way_on}"):
+        run(folder, resume=True, iterations=3)
+    assert before == {path: path.read_bytes() for path in before}
+    if kept:
+        shutil.rmtree(last)
+        assert run(folder, resume=True, iterations=3).tally.iteration == 3
+
+
+@pytest.mark.usefixtures("unvalidated")
+def test_a_longer_run_tells_what_its_length_sets_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"algorithm": "qmix", "final_learning_rate": 0.1, "learning_rate": 1e-3}
+    fields["qmix"] = {"replay": 40, "batch": 16, "updates": 2, "epsilon_start": 0.8, "epsilon_end": 0.0}
+    run(tmp_path / "run", iterations=2, **fields)
+    run(tmp_path / "run", resume=True, iterations=10, **fields)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "100 % of the run was done, 20 % is of its new length" in said
+    assert "the step size from 0.0001 to 0.00082, ε from 0 to 0.4" in said
 
 
 # With options -------------------------------------------------------------------------------------------
@@ -216,7 +263,7 @@ def test_training_state_that_does_not_fit_is_refused_before_anything_is_written(
     content = torch.load(path, weights_only=True)
     content["learner"]["actor"]["log_std"] = torch.zeros(7, 1)
     torch.save(content, path)
-    with pytest.raises(ConfigError, match=r"checkpoints is damaged.*log_std.*begin anew"):
+    with pytest.raises(ConfigError, match=r"training.pt is damaged.*log_std.*begin anew"):
         run(tmp_path / "run", resume=True, iterations=5)
     del content["obs"]
     torch.save(content, path)
