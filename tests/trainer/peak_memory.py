@@ -1,23 +1,29 @@
-"""What an algorithm's iterations take of memory, in a process of its own: nobody else's heap has a say.
+"""What training takes of memory, in a process of its own: nobody else's heap has a say.
 
-`python -m tests.trainer.peak_memory ALGORITHM` prints the estimate and the peak after each iteration, in bytes.
+`python -m tests.trainer.peak_memory ALGORITHM` prints the estimate of a learner and the peak after each iteration, in
+bytes; with `SCENARIO FOLDER OPTIONS` behind it, those of a run with its preset, checkpoints and validations.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from smartgrid_core import GridConfig
 from tests.smartgrid_core.communities import profiles, simulator_module
 from tests.trainer.learners_small import learner_of
+from trainer.config import load_train_config, overridden, scaled_to
 from trainer.memory import estimate
+from trainer.train import Training
 
 ITERATIONS = 8
 FIELDS = {
@@ -62,9 +68,39 @@ def measured(algorithm: str) -> dict[str, int | list[int]]:
     return {"expected": expected, "peaks": peaks, "highest": highest}
 
 
+def measured_run(algorithm: str, scenario: str, folder: str, options: dict[str, Any]) -> dict[str, int | list[int]]:
+    """The same of a run as the command trains it, of a few iterations."""
+    fields = {"algorithm": algorithm, "threads": 1, "iterations": ITERATIONS, "validations": 2, "max_minutes": None}
+    given = fields | {"validation_episodes": 2, "checkpoint_minutes": 1e-4} | options  # `last` after every iteration
+    community = GridConfig.load(scenario)
+    config = scaled_to(load_train_config("cpu", given), community.num_agents, given)
+    Training(overridden(config, {"num_grids": 1}), community, Path(folder) / "small", resume=False).run()  # libraries
+    forget_peak()
+    before = status("VmRSS")
+    training = Training(config, community, Path(folder) / "run", resume=False)
+    parts = estimate(training.learner, (training.sim, training.validation.sim))
+    parts["references"] = training.validation.reference_bytes
+    peaks: list[int] = []
+    iterate = training._iterate
+
+    def watched(*given: Any) -> None:
+        iterate(*given)
+        peaks.append(status("VmHWM") - before)
+
+    training._iterate = watched
+    training.run()
+    return parts | {"expected": sum(parts.values()), "peaks": peaks, "highest": status("VmHWM") - before}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     ctypes.CDLL(None).mallopt(-3, 64 * 1024)  # M_MMAP_THRESHOLD: tensors get pages of their own
+    if len(sys.argv) > 2:
+        algorithm, scenario, folder, options = sys.argv[1:]
+        with contextlib.redirect_stdout(sys.stderr):
+            found = measured_run(algorithm, scenario, folder, json.loads(options))
+        print(json.dumps(found))
+        sys.exit()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulator_module, "load_profiles", lambda config: profiles(config.num_agents))
         print(json.dumps(measured(sys.argv[1])))

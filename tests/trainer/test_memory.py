@@ -38,6 +38,21 @@ def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
     assert peaks[-1] - peaks[1] < 0.1 * expected, [peak // MIB for peak in peaks]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for peak memory")
+@pytest.mark.parametrize(("scenario", "options"), [("suburb-40", {}), ("town-1000", {"share_parameters": True})])
+def test_a_large_community_trains_within_what_is_printed(
+    tmp_path: Path, scenario: str, options: dict[str, Any]
+) -> None:
+    """Of a whole run: references, iterations, validations and checkpoints."""
+    command = [sys.executable, "-m", "tests.trainer.peak_memory", "ippo", scenario, str(tmp_path), json.dumps(options)]
+    measured = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    expected, peaks = measured["expected"], measured["peaks"]
+    assert 0.3 * expected < measured["highest"] < expected, (measured["highest"] // MIB, expected // MIB)
+    late = peaks[len(peaks) // 2]  # a validation behind it
+    assert peaks[-1] - late < 0.02 * expected, [peak // MIB for peak in peaks]
+
+
 @pytest.mark.usefixtures("quick_profiles")
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
