@@ -78,10 +78,10 @@ def run(
             "target": TARGET, "baselines": baselines, "best": best, "last": last, "curve": curve,
             "reached_cpu_s": there and there["cpu_s"], "reached_steps": there and there["env_steps"],
         }  # fmt: skip
-        console.print(
-            f"{name}: {last:.3f} at the end, {best:.3f} at best"
-            + (f", {TARGET} after {there['cpu_s']:.0f} CPU-s" if there else "")
+        reached = (
+            f"{TARGET} after {there['cpu_s']:.0f} CPU-s" if there else f"{last:.3f} at the end, {best:.3f} at best"
         )
+        console.print(f"{name}: {reached}")
     _print(found, minutes, episodes)
     return found
 

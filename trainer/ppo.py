@@ -121,7 +121,7 @@ class Ppo:
             each = torch.stack([losses.kl for losses in logs[-config.minibatches :]]).mean(0)
             kl = mean_over_ranks(each.mean(0, keepdim=True) if self.config.share_parameters else each)
             going *= kl <= config.target_kl
-            if not going.any():
+            if _all_wait(going):
                 break
         self.pace = followed(self.pace, kl, config.target_kl)
         mean = Losses(*(torch.stack(values).mean(0) for values in zip(*logs, strict=True)))
@@ -193,3 +193,8 @@ class Ppo:
         self.actor.network.units_kept = saved.get("units_kept", False)
         self.generator.set_state(saved["generator"])
         self._compare_units()
+
+
+def _all_wait(going: Tensor) -> bool:
+    """Whether no learner goes on; asked of the device, which is waited for."""
+    return not bool(going.any())

@@ -32,7 +32,8 @@ def ours(config: TrainConfig) -> Stack:
         nonlocal state, obs
         collected = learner.collect(state, obs, progress)
         state, obs = collected.state, collected.obs
-        settings["epochs_done"] = learner.update(progress).get("epochs")
+        epochs = learner.update(progress).get("epochs")
+        settings["epochs_done"] = None if epochs is None else float(epochs.mean())
         learner.watch.take()  # waits for a GPU
         return config.num_grids * config.horizon * learner.hold
 

@@ -58,11 +58,11 @@ def test_an_iteration_stays_on_its_device_and_waits_for_it_where_it_says_so(
 ) -> None:
     """torch's meta device stands for a GPU: its operators check devices and shapes, and it holds no values.
 
-    An iteration looks at values twice, and both are taken out: where grids stand before it, and the divergence after
-    each of PPO's epochs.
+    An iteration looks at values twice, and both are taken out: where grids stand before it, and who diverged too far
+    after each of PPO's epochs.
     """
-    divergences: list[torch.Size] = []
-    monkeypatch.setattr(ppo, "mean_over_ranks", lambda x: divergences.append(x.shape) or torch.zeros(()))
+    asked: list[torch.Size] = []
+    monkeypatch.setattr(ppo, "_all_wait", lambda going: bool(asked.append(going.shape)))
     for module in (rollout, qmix, shac):
         monkeypatch.setattr(module, "require_whole_holds", lambda *_: None)
     monkeypatch.setattr(ppo.torch.optim, "Adam", partial(_adam, torch.optim.Adam))
@@ -81,7 +81,7 @@ def test_an_iteration_stays_on_its_device_and_waits_for_it_where_it_says_so(
             logs = learner.update(0.1)
     values = [x for x in logs.values() if isinstance(x, torch.Tensor)]
     assert {x.device.type for x in (obs, collected.learning_reward, *state, *values)} == {"meta"}
-    assert len(divergences) == (2 * config.ppo.epochs if algorithm in ("ippo", "mappo") else 0)
+    assert len(asked) == (2 * config.ppo.epochs if algorithm in ("ippo", "mappo") else 0)
 
 
 def _adam(kind: type[torch.optim.Adam], *args: object, fused: bool = False, **kwargs: object) -> torch.optim.Adam:
