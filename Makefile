@@ -3,6 +3,8 @@ PYTHON   ?= python3
 DEVICE   ?= cpu
 SCENARIO ?= community-5
 STAMP    := $(shell date +%Y%m%d-%H%M%S)
+# Of the tests, on two cores: many wait for servers and pages.
+WORKERS  ?= 3
 OUT      ?= runs/$(SCENARIO)-$(STAMP)
 BIN      := .venv/bin
 export PYTHONUNBUFFERED := 1
@@ -42,10 +44,10 @@ serve: setup web ## run the live server (ARGS="--port 9000 --checkpoint runs/NAM
 	$(BIN)/python -m server $(ARGS)
 
 test: setup web browser ## every test but the slow proofs
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 test-all: setup web browser ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup web ## style, types, import directions
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from benchmarks import costs, memory
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the process's memory from /proc")
 def test_memory_grows_with_the_community() -> None:
     five, thirty = (memory.bytes_per_grid(agents, 32, 4096, False, CPU) for agents in (5, 30))

@@ -90,7 +90,7 @@ def test_equals_stepping_the_compiled_simulator(name: str) -> None:
         assert np.array_equal(np.stack(handed_out), then)
 
 
-@pytest.mark.parametrize("at", [0, 6, 7])
+@pytest.mark.parametrize("at", [6, *(pytest.param(at, marks=pytest.mark.slow) for at in (0, 7))])
 def test_parameters_that_cannot_be_read_where_they_lie_are_stepped_with_all_the_same(at: int) -> None:
     """The rest of the episode is stepped by the simulator, and the next one in place once that can be."""
     env, sim = made()

@@ -141,7 +141,7 @@ def test_a_kept_observation_is_the_same_after_the_episode() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the process's memory from /proc")
-@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("compile", [pytest.param(False, marks=pytest.mark.slow), True], ids=["eager", "compiled"])
 def test_a_grid_takes_the_memory_it_says(compile: bool) -> None:
     """Growth of a process of its own over some steps of many grids, beside `bytes_per_grid`."""
     done = subprocess.run([sys.executable, "-c", GROWTH, str(compile)], capture_output=True, text=True, check=True)

@@ -54,6 +54,12 @@ def scenario(name: str) -> GridConfig:
 # Host synchronisation -----------------------------------------------------------------------------------
 
 
+SCENARIOS = [
+    *(pytest.param(n, marks=pytest.mark.slow) if n == "town-1000" else n for n in list_scenarios()),
+    "wild",
+]
+
+
 def test_the_counter_counts() -> None:
     x = torch.arange(4.0)
     with HostSyncs() as syncs:
@@ -64,7 +70,7 @@ def test_the_counter_counts() -> None:
     assert len(syncs.found) >= 4
 
 
-@pytest.mark.parametrize("name", [*list_scenarios(), "wild"])
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_step_and_a_reset_never_wait_for_the_device(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +99,7 @@ def test_shapes_alone_are_enough_for_a_step() -> None:
     assert out.reward.shape == (4, 3)
 
 
-@pytest.mark.parametrize("name", [*list_scenarios(), "wild"])
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_step_stays_on_its_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's meta device stands for a GPU: what is made elsewhere by mistake does not mix with what is there."""
     if name != "wild":

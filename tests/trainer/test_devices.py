@@ -51,7 +51,7 @@ def test_a_run_goes_on_as_if_it_had_not_ended(tmp_path: Path, algorithm: str, de
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_iteration_stays_on_its_device_and_waits_for_it_where_it_says_so(
     algorithm: str, shared: bool, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,9 @@ MIB = 1 << 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for peak memory")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm", ["ippo", "shac", *(pytest.param(a, marks=pytest.mark.slow) for a in ("mappo", "qmix"))]
+)
 def test_the_estimate_holds_and_memory_stays_flat(algorithm: str) -> None:
     command = [sys.executable, "-m", "tests.trainer.peak_memory", algorithm]
     measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -85,7 +85,8 @@ def test_actions_that_are_no_numbers_are_logged(tmp_path: Path) -> None:
 
     made.sim.step = poisoned  # type: ignore[method-assign]
     made.run()
-    assert [line["nonfinite"] for line in lines(tmp_path / "run")] == [0.25] * 3  # one entry in four grids, counted on
+    entries = made.config.num_grids * before * made.sim.num_agents * made.sim.action_dim
+    assert [line["nonfinite"] for line in lines(tmp_path / "run")] == pytest.approx([1 / entries, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(
