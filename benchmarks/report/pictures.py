@@ -116,7 +116,7 @@ def _cost_curves(cases: list[Case], path: Path) -> Path:
 
 def power_flow(cases: list[Case], stem: Path) -> Drawn:
     """µs a solve against the buses, at the largest batch of each size."""
-    largest = {c["buses"]: c for c in sorted(cases, key=lambda c: c["batch"])}
+    largest = {c["buses"]: c for c in sorted(cases, key=lambda c: c["batch"]) if not c["near_limit"]}
     lines = (("pandapower_us", "pandapower, one at a time", GREY), ("power_grid_model_us", "power-grid-model", ORANGE),
              ("lightsim2grid_us", "lightsim2grid", PURPLE),
              ("eager_us", "PowerFlow, eager", BLUE), ("compiled_us", "PowerFlow(compile=True)", GREEN))  # fmt: skip

@@ -47,10 +47,19 @@ def test_without_lightsim2grid_the_suite_says_so(
     monkeypatch.setattr(power_flow, "is_installed", lambda name: False)
     monkeypatch.setattr(power_flow, "BATCHES", (1,))
     monkeypatch.setattr(power_flow, "TURN_S", 0.0)
-    (case,) = power_flow.run(quick=True)["cases"]
+    monkeypatch.setattr(power_flow, "NEAR_LIMIT_BATCH", 8)
+    usual, near_limit = power_flow.run(quick=True)["cases"]
     assert "peers install grid2op" in capsys.readouterr().out
-    assert case["lightsim2grid_us"] is None
-    assert min(case[f"{name}_us"] for name in ("eager", "compiled", "power_grid_model", "pandapower")) > 0
+    for case in (usual, near_limit):
+        assert case["lightsim2grid_us"] is None
+        for name in ("eager", "compiled", "power_grid_model", "pandapower"):
+            low, high = case["spread_us"][name]
+            assert 0 < low <= case[f"{name}_us"] <= high
+        assert set(case["differences_pu"]) == {"power-grid-model", "pandapower"}
+        assert max(case["differences_pu"].values()) < 5e-6, "p.u., of four iterations in 32 bits"
+    assert usual["transformer_loading"] < 0.2
+    assert near_limit["transformer_loading"] == pytest.approx(0.9)
+    assert near_limit["voltage_least_pu"] < usual["voltage_least_pu"] - 0.02
 
 
 def test_another_network_is_no_peer() -> None:

@@ -35,7 +35,10 @@ def test_the_committed_page_is_what_the_committed_results_render_to(tmp_path: Pa
 
 def test_an_aim_is_met_missed_with_what_bounds_it_or_not_measured() -> None:
     frames = [{"case": "frames", "agents": n, "fps": fps} for n, fps in ((5, 60.0), (1000, 12.0))]
-    flow = [{"buses": 15, "batch": b, "speedup": {"compiled": x, "eager": 2.0}} for b, x in ((1, 30.0), (4096, 7.0))]
+    flow: list[dict[str, Any]] = [
+        {"buses": 15, "batch": b, "near_limit": near, "speedup": {"compiled": x, "eager": 2.0}}
+        for b, near, x in ((1, False, 30.0), (4096, False, 7.0), (9000, True, 99.0))
+    ]
     lines = aims({"viewer": frames, "power-flow": flow})
     rows = {cells[1]: cells[2:-1] for line in lines if (cells := [c.strip() for c in line.split("|")])[1:]}
     assert rows["frames a second of the page, 5 prosumers"] == ["≥ 58", "60", "yes", ""]
@@ -66,14 +69,23 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_figures_stand_in_the_page_as_measured(tmp_path: Path) -> None:
     case = {
         "buses": 15, "batch": 4096, "eager_us": 2.0, "compiled_us": 0.5, "power_grid_model_us": 20.0,
-        "power_grid_model_method": "newton_raphson", "pandapower_us": 12_345.0, "largest_difference_pu": 1e-6,
-        "speedup": {"eager": 10.0, "compiled": 40.0},
+        "power_grid_model_method": "newton_raphson", "pandapower_us": 12_345.0, "lightsim2grid_us": None,
+        "spread_us": {"eager": [1.9, 2.2], "compiled": [0.5, 0.6], "power_grid_model": [19, 23],
+                      "pandapower": [12_000, 13_000]},
+        "near_limit": True, "transformer_loading": 0.9, "voltage_least_pu": 0.93, "lightsim2grid_version": None,
+        "differences_pu": {"power-grid-model": 1.2e-6}, "speedup": {"eager": 10.0, "compiled": 40.0},
     }  # fmt: skip
-    content = {"benchmark": "power-flow", "machine": MACHINE, "cases": [case]}
+    usual = case | {"near_limit": False, "batch": 256, "voltage_least_pu": 0.99, "differences_pu": {"pandapower": 2e-7}}
+    content = {"benchmark": "power-flow", "machine": MACHINE, "cases": [case, usual]}
     (tmp_path / "power-flow-cpu.json").write_text(json.dumps(content), encoding="utf-8")
     page, picture = render(tmp_path, tmp_path / "page.md", tmp_path)
-    row = "| 15 | 4,096 | 2 | 0.5 | 20 | newton raphson | – | 12,300 | 10× | 40× | 1e-06 |"
+    row = (
+        "| 15 | 4,096 | 90 % | 2 (1.9–2.2) | 0.5 (0.5–0.6) | 20 (19–23) | newton raphson | – | 12,300 (12,000–13,000) "
+        "| 10× | 40× |"
+    )
     assert row in page.read_text(encoding="utf-8")
+    assert "| 90 % | 0.930 | 1.2e-06 | – |" in page.read_text(encoding="utf-8")
+    assert "| usual | 0.990 | – | 2.0e-07 |" in page.read_text(encoding="utf-8")
     assert "Measured 2026-01-02: a processor, 2 logical cores" in page.read_text(encoding="utf-8")
     assert picture.name == "benchmark-power-flow-cpu.png"
 
