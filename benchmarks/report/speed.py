@@ -122,6 +122,7 @@ def power_flow(cases: list[Case]) -> list[str]:
         lines += [
             f"lightsim2grid {version} in its own environment; it puts a transformer's no-load branch elsewhere, which "
             "is the difference of its voltages.",
+            "",
         ]
     return lines
 
