@@ -72,7 +72,8 @@ def damage_told(path: Path, remedy: str) -> Iterator[None]:
     except (UserError, FileNotFoundError, PermissionError, MemoryError):
         raise
     except Exception as error:  # json, safetensors, pickle and zip have each their own
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        words = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
+        reason = " ".join(words.split())[:200] or type(error).__name__
         raise ConfigError(f"{path} is damaged or not what it is named after ({reason}): {remedy}") from error
 
 

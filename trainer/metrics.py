@@ -24,6 +24,23 @@ def listed(values: Tensor) -> Any:
     return values.tolist()
 
 
+def explained_variance(value: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+    """1 − Var(target − value) / Var(target) over the first dimension: 1 where values tell targets, 0 where a constant
+    would do as well.
+
+    Args:
+        value, target: [M, ...]; counts: [M, ...] 0 or 1, decisions to leave out and to count; None: all count.
+    """
+
+    def variance(x: Tensor) -> Tensor:
+        if counts is None:
+            return x.var(0, correction=0)
+        weight = counts / counts.sum(0).clamp_min(1)
+        return ((x - (x * weight).sum(0)).square() * weight).sum(0)
+
+    return 1 - variance(target - value) / variance(target).clamp_min(1e-8)
+
+
 @contextmanager
 def event_writer(folder: Path, step: int) -> Iterator[Any]:
     """TensorBoard's writer of a run that stands at `step`; None on ranks that write nothing.

@@ -13,13 +13,13 @@ from trainer.config import TrainConfig
 from trainer.distributed import average_gradients, generator, mean_over_ranks, moments
 from trainer.input_units import least_spread
 from trainer.learner import Collected
+from trainer.metrics import explained_variance
 from trainer.networks import CentralCritic, StackedMLP, clip_gradients_per_agent
 from trainer.ppo_functions import (
     Batch,
     Losses,
     advantages,
     credited,
-    explained_variance,
     followed,
     normal_log_prob,
     ppo_losses,

@@ -97,23 +97,6 @@ def followed(pace: Tensor, kl: Tensor, target_kl: float) -> Tensor:
     return torch.where(kl > target_kl, pace / PACE, longer)
 
 
-def explained_variance(value: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
-    """1 − Var(target − value) / Var(target) over the first dimension: 1 where values tell targets, 0 where a constant
-    would do as well.
-
-    Args:
-        value, target: [M, ...]; counts: [M, ...] 0 or 1, decisions to leave out and to count; None: all count.
-    """
-
-    def variance(x: Tensor) -> Tensor:
-        if counts is None:
-            return x.var(0, correction=0)
-        weight = counts / counts.sum(0).clamp_min(1)
-        return ((x - (x * weight).sum(0)).square() * weight).sum(0)
-
-    return 1 - variance(target - value) / variance(target).clamp_min(1e-8)
-
-
 def normal_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Log-density of independent normals, summed over the last dimension; std may be one for many x."""
     return -0.5 * ((x - mean) / std).square().sum(-1) - (std.log() + 0.5 * math.log(2 * math.pi)).sum(-1)

@@ -23,8 +23,8 @@ from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
+from trainer.metrics import explained_variance
 from trainer.networks import clip_gradients_per_agent
-from trainer.ppo_functions import explained_variance
 from trainer.replay import Replay, Transitions
 from trainer.stopwatch import Stopwatch
 

@@ -105,12 +105,14 @@ def check(folder: Path, before: Settings, now: Settings) -> list[str]:
 def told_of_progress(before: TrainConfig, now: TrainConfig, tally: Tally) -> list[str]:
     """What to tell where a run is longer or shorter than it was: what follows its progress goes back or ahead."""
     then, here = (config.progress(tally.iteration, tally.seconds) for config in (before, now))
+    if then == here:
+        return []
     rates = (config.learning_rate * config.annealed(x) for config, x in ((before, then), (now, here)))
     follows = [("the step size", *rates)]
     if now.algorithm == "qmix":
         follows.append(("ε", before.qmix.epsilon(then), now.qmix.epsilon(here)))
     told = ", ".join(f"{name} from {old:.2g} to {new:.2g}" for name, old, new in follows if old != new)
-    if then == here or not told:
+    if not told:
         return []
     return [
         f"{100 * then:.0f} % of the run was done, {100 * here:.0f} % is of its new length, and what follows that goes "

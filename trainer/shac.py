@@ -20,8 +20,8 @@ from trainer.endings import Endings
 from trainer.input_units import least_spread
 from trainer.learner import Collected
 from trainer.learning_reward import learning_reward, require_whole_holds, steps_of_hold
+from trainer.metrics import explained_variance
 from trainer.networks import StackedMLP, clip_gradients_per_agent
-from trainer.ppo_functions import explained_variance
 from trainer.stopwatch import Stopwatch
 
 FLOWING = ("soc_kwh", "stability", "voltage_pu")  # fields of the state that a gradient passes through

@@ -168,8 +168,9 @@ class Training:
             first = self.folder.load_training()
             self.before = resuming.stored(self.folder.path)
             self.changes = resuming.check(self.folder.path, self.before, self._settings())
-            if file := self.folder.training_file():
-                resuming.check_shape(file, first, snapshot.shape(self), self.folder.way_on(file))
+            file = self.folder.training_file()
+            assert file is not None  # it was just read
+            resuming.check_shape(file, first, snapshot.shape(self), self.folder.way_on(file))
             left = first.get("world_size", 1)
             return [self.folder.load_training(rank=r % left) if r % left else first for r in range(world)]
         self.folder.create(self._settings().plain(), again, distributed.job())

@@ -54,10 +54,7 @@ def scenario(name: str) -> GridConfig:
 # Host synchronisation -----------------------------------------------------------------------------------
 
 
-SCENARIOS = [
-    *(pytest.param(n, marks=pytest.mark.slow) if n == "town-1000" else n for n in list_scenarios()),
-    "wild",
-]
+SCENARIOS = [pytest.param(n, marks=pytest.mark.slow) if n == "town-1000" else n for n in [*list_scenarios(), "wild"]]
 
 
 def test_the_counter_counts() -> None:

@@ -16,6 +16,7 @@ from torchrl.objectives.value.advantages import MultiAgentGAE
 from tests.smartgrid_core.communities import quick_profiles  # noqa: F401 (a fixture)
 from tests.trainer.learners_small import learner_of
 from trainer.actors import GaussianActor
+from trainer.metrics import explained_variance
 from trainer.networks import StackedMLP
 from trainer.ppo import Ppo
 from trainer.ppo_functions import (
@@ -23,7 +24,6 @@ from trainer.ppo_functions import (
     Losses,
     advantages,
     credited,
-    explained_variance,
     followed,
     normal_log_prob,
     ppo_losses,
